@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "client/assembler.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "lib/tensor/checked_math.h"
+#include "tensorferry/quote.h"
+
+namespace tensorferry {
+namespace {
+
+absl::Status BrokenProtocol(std::string_view what) {
+  return absl::DataLossError(fmt::format("the server's stream is broken: {}", what));
+}
+
+// The shape and dtype that a result claims must make up its size; only a whole number of bytes can.
+bool SizeMatches(Dtype dtype, const v1::ReadResult& result) {
+  const std::optional<std::uint64_t> bits =
+      CheckedBits(dtype, {result.shape().data(), static_cast<std::size_t>(result.shape_size())});
+  return bits && *bits % 8 == 0 && *bits / 8 == static_cast<std::uint64_t>(result.size_bytes());
+}
+
+}  // namespace
+
+Assembler::Assembler(std::vector<ExpectedPart> parts, std::string generation, std::string fingerprint)
+    : parts_(std::move(parts)), generation_(std::move(generation)), fingerprint_(std::move(fingerprint)) {
+  for (const ExpectedPart& part : parts_) next_.push_back(part.begin);
+}
+
+absl::Status Assembler::Add(const wire::DecodedChunk& chunk) {
+  if (chunk.head.has_header() == has_header_) {
+    return BrokenProtocol(has_header_ ? "a second header" : "it does not begin with a header");
+  }
+  if (chunk.head.has_header()) {
+    if (absl::Status status = AddHeader(chunk.head.header()); !status.ok()) return status;
+  }
+  for (const v1::ReadResult& result : chunk.head.results()) {
+    if (absl::Status status = AddResult(result); !status.ok()) return status;
+  }
+  return AddData(chunk);
+}
+
+absl::Status Assembler::AddHeader(const v1::StreamHeader& header) {
+  has_header_ = true;
+  if (header.generation().empty()) return BrokenProtocol("it names no generation");
+  if (!generation_.empty() && header.generation() != generation_) {
+    return absl::AbortedError(fmt::format("the model changed: it is of generation {}, not of {}",
+                                          Quote(header.generation()), Quote(generation_)));
+  }
+  generation_ = header.generation();
+  if (!fingerprint_.empty() && header.fingerprint() != fingerprint_) {
+    return absl::AbortedError(fmt::format("file {} changed: its fingerprint is {}, not {}", Quote(parts_[0].name),
+                                          Quote(header.fingerprint()), Quote(fingerprint_)));
+  }
+  if (header.read_count() != static_cast<std::int64_t>(parts_.size())) {
+    return BrokenProtocol(fmt::format("it answers {} reads, {} were asked for", header.read_count(), parts_.size()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Assembler::AddResult(const v1::ReadResult& result) {
+  if (results_.size() == parts_.size()) return BrokenProtocol("more results than reads");
+  const ExpectedPart& part = parts_[results_.size()];
+  if (result.name() != part.name) {
+    return BrokenProtocol(fmt::format("{} where {} was asked for", Quote(result.name()), Quote(part.name)));
+  }
+  if (part.result_bytes && result.size_bytes() != *part.result_bytes) {
+    return absl::InvalidArgumentError(fmt::format("the destination for {} has {} bytes, the result {}",
+                                                  Quote(part.name), *part.result_bytes, result.size_bytes()));
+  }
+  if (part.end > result.size_bytes()) {
+    return absl::InvalidArgumentError(fmt::format("bytes [{}, {}) exceed {} of {} bytes", part.begin, part.end,
+                                                  Quote(part.name), result.size_bytes()));
+  }
+  const std::optional<Dtype> dtype = part.is_file ? Dtype::kU8 : ParseDtype(result.dtype());
+  if (!dtype) return BrokenProtocol(fmt::format("tensor {} has dtype {}", Quote(part.name), Quote(result.dtype())));
+  if (!SizeMatches(*dtype, result)) {
+    return BrokenProtocol(fmt::format("tensor {} of {} and shape [{}] cannot have {} bytes", Quote(part.name),
+                                      DtypeName(*dtype), fmt::join(result.shape(), ", "), result.size_bytes()));
+  }
+  results_.push_back({.name = result.name(),
+                      .dtype = *dtype,
+                      .shape = {result.shape().begin(), result.shape().end()},
+                      .size_bytes = result.size_bytes()});
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::size_t> Assembler::PartOf(const v1::Segment& segment) const {
+  const auto index = static_cast<std::size_t>(segment.read());
+  if (results_.size() != parts_.size()) return BrokenProtocol("data before all results were announced");
+  if (segment.read() < 0 || index >= parts_.size()) {
+    return BrokenProtocol(fmt::format("data of read {}, {} were asked for", segment.read(), parts_.size()));
+  }
+  const ExpectedPart& part = parts_[index];
+  if (segment.result_offset() != next_[index] || segment.size_bytes() > part.end - next_[index]) {
+    return BrokenProtocol(fmt::format("bytes [{}, {} + {}) of {} where [{}, {}) are missing", segment.result_offset(),
+                                      segment.result_offset(), segment.size_bytes(), Quote(part.name), next_[index],
+                                      part.end));
+  }
+  return index;
+}
+
+absl::Status Assembler::AddData(const wire::DecodedChunk& chunk) {
+  auto piece = chunk.data.begin();
+  std::span<const std::byte> bytes;
+  for (const v1::Segment& segment : chunk.head.segments()) {
+    const absl::StatusOr<std::size_t> index = PartOf(segment);
+    if (!index.ok()) return index.status();
+    const ExpectedPart& part = parts_[*index];
+    std::int64_t& next = next_[*index];
+    const std::int64_t end = next + segment.size_bytes();
+    while (next < end) {
+      while (bytes.empty()) bytes = *piece++;  // the decoder made sure that the segments cover the data exactly
+      const auto size = std::min(bytes.size(), static_cast<std::size_t>(end - next));
+      const absl::Status written = part.destination->Write(next - part.origin, bytes.first(size));
+      if (!written.ok()) return written;
+      bytes = bytes.subspan(size);
+      next += static_cast<std::int64_t>(size);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Assembler::CheckComplete() const {
+  if (!has_header_) return BrokenProtocol("it ended before its header");
+  if (results_.size() != parts_.size()) return BrokenProtocol("it ended before all results were announced");
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    if (next_[i] == parts_[i].end) continue;
+    return BrokenProtocol(
+        fmt::format("it ended with bytes [{}, {}) of {} missing", next_[i], parts_[i].end, Quote(parts_[i].name)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace tensorferry

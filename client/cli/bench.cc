@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "client/cli/bench.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <new>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "client/cli/connection.h"
+#include "client/cli/human.h"
+#include "client/cli/interrupt.h"
+#include "client/cli/json_text.h"
+#include "client/cli/progress_bar.h"
+#include "client/cli/result_size.h"
+#include "client/cli/small_read.h"
+#include "client/cli/terminal.h"
+#include "tensorferry/client.h"
+#include "tensorferry/quote.h"
+
+namespace tensorferry::cli {
+namespace {
+
+constexpr std::int64_t kSmallReadBytes = 4096;
+
+struct BenchOptions {
+  ServerOptions server;
+  std::string model;
+  std::string tensor;
+  // A tensor's name may be empty.
+  CLI::Option* tensor_given = nullptr;
+  int rounds = 5;
+  int latency_reads = 1000;
+  bool json = false;
+};
+
+struct BenchResult {
+  std::int64_t bytes = 0;
+  double median_seconds = 0;
+  double bytes_per_second = 0;
+  std::int64_t latency_bytes = 0;
+  double latency_p50_seconds = 0;
+  double latency_p95_seconds = 0;
+  double latency_p99_seconds = 0;
+};
+
+// What one command measures with.
+struct BenchJob {
+  const BenchOptions& options;
+  const Client& client;
+  const Deadline& deadline;
+  const Interrupt& interrupt;
+
+  FetchOptions Fetch() const {
+    FetchOptions fetch;
+    fetch.timeout = deadline.remaining();
+    fetch.stop_token = interrupt.token();
+    return fetch;
+  }
+};
+
+// The smallest of `sorted` that is at least as large as that share of them.
+double Percentile(std::span<const double> sorted, double share) {
+  const auto rank = static_cast<std::size_t>(std::ceil(share * static_cast<double>(sorted.size())));
+  return sorted[std::clamp<std::size_t>(rank, 1, sorted.size()) - 1];
+}
+
+std::int64_t AvailableMemoryBytes() {
+  std::ifstream meminfo("/proc/meminfo");
+  std::string key;
+  std::int64_t kibibytes = 0;
+  std::string unit;
+  while (meminfo >> key >> kibibytes && std::getline(meminfo, unit)) {
+    if (key == "MemAvailable:") return kibibytes * 1024;
+  }
+  return std::numeric_limits<std::int64_t>::max();
+}
+
+// Memory whose pages are there, so that a round does not measure the kernel.
+absl::StatusOr<std::unique_ptr<std::byte[]>> AllocateTouched(std::int64_t size_bytes) {
+  // The kernel would promise more than there is, and end the program when it is touched.
+  const std::int64_t available = AvailableMemoryBytes();
+  std::unique_ptr<std::byte[]> memory;
+  if (size_bytes <= available) memory.reset(new (std::nothrow) std::byte[static_cast<std::size_t>(size_bytes)]);
+  if (memory == nullptr) {
+    return absl::ResourceExhaustedError(fmt::format("needs {} of memory and {} are available: name a TENSOR instead",
+                                                    HumanSize(size_bytes), HumanSize(available)));
+  }
+  std::memset(memory.get(), 0, static_cast<std::size_t>(size_bytes));
+  return memory;
+}
+
+absl::StatusOr<std::vector<TensorInfo>> ChooseTensors(const BenchJob& job) {
+  const BenchOptions& options = job.options;
+  if (options.tensor_given->count() == 0) {
+    auto tensors = job.client.ListTensors(options.model, {}, job.Fetch());
+    if (tensors.ok() && tensors->empty()) return absl::FailedPreconditionError("the model has no tensors");
+    return tensors;
+  }
+  auto tensor = job.client.GetTensorInfo(options.model, options.tensor, job.Fetch());
+  if (!tensor.ok()) return tensor.status();
+  return std::vector{*std::move(tensor)};
+}
+
+double SecondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// Fetches all `tensors` as one plan, round after round.
+absl::Status MeasureThroughput(const BenchJob& job, std::span<const TensorInfo> tensors, BenchResult& result) {
+  for (const TensorInfo& info : tensors) {
+    const auto size_bytes = ResultSizeBytes(info, std::nullopt);
+    if (!size_bytes.ok()) return size_bytes.status();
+    if (__builtin_add_overflow(result.bytes, *size_bytes, &result.bytes)) {
+      return absl::DataLossError("the server says that the model has more than 8 EiB");
+    }
+  }
+  const auto memory = AllocateTouched(result.bytes);
+  if (!memory.ok()) return memory.status();
+
+  std::vector<HostDestination> destinations;
+  destinations.reserve(tensors.size());
+  std::vector<Read> reads;
+  std::byte* position = memory->get();
+  for (const TensorInfo& info : tensors) {
+    const auto size_bytes = static_cast<std::size_t>(info.size_bytes);
+    destinations.emplace_back(std::span(position, size_bytes));
+    reads.push_back({info.name, std::nullopt, &destinations.back()});
+    position += size_bytes;
+  }
+
+  std::vector<double> seconds;
+  for (int round = 1; round <= job.options.rounds; ++round) {
+    ProgressBar progress_bar(fmt::format("round {} of {}", round, job.options.rounds));
+    FetchOptions fetch = job.Fetch();
+    fetch.on_progress = progress_bar.Callback();
+    const auto start = std::chrono::steady_clock::now();
+    const auto fetched = job.client.Fetch(job.options.model, reads, fetch);
+    seconds.push_back(SecondsSince(start));
+    if (!fetched.ok()) return fetched.status();
+  }
+  std::sort(seconds.begin(), seconds.end());
+  result.median_seconds = Percentile(seconds, 0.5);
+  if (result.median_seconds > 0) result.bytes_per_second = static_cast<double>(result.bytes) / result.median_seconds;
+  return absl::OkStatus();
+}
+
+// Fetches the same few bytes again and again, one read after another.
+absl::Status MeasureLatency(const BenchJob& job, std::span<const TensorInfo> tensors, BenchResult& result) {
+  const auto read = ChooseSmallRead(tensors, kSmallReadBytes);
+  if (!read.ok()) return read.status();
+  result.latency_bytes = read->size_bytes;
+  std::vector<std::byte> memory(static_cast<std::size_t>(read->size_bytes));
+  HostDestination destination(memory);
+  const std::array reads = {Read{read->tensor, read->slice, &destination}};
+
+  std::vector<double> seconds;
+  for (int i = 0; i < job.options.latency_reads; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    const auto fetched = job.client.Fetch(job.options.model, reads, job.Fetch());
+    seconds.push_back(SecondsSince(start));
+    if (!fetched.ok()) return fetched.status();
+  }
+  std::sort(seconds.begin(), seconds.end());
+  result.latency_p50_seconds = Percentile(seconds, 0.50);
+  result.latency_p95_seconds = Percentile(seconds, 0.95);
+  result.latency_p99_seconds = Percentile(seconds, 0.99);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<BenchResult> Bench(const BenchOptions& options, Interrupt& interrupt) {
+  const Deadline deadline(options.server);
+  const auto client = Connect(options.server, deadline);
+  if (!client.ok()) return client.status();
+  interrupt.Arm();
+  const BenchJob job{options, *client, deadline, interrupt};
+  const auto tensors = ChooseTensors(job);
+  if (!tensors.ok()) return tensors.status();
+  BenchResult result;
+  if (const absl::Status status = MeasureThroughput(job, *tensors, result); !status.ok()) return status;
+  if (const absl::Status status = MeasureLatency(job, *tensors, result); !status.ok()) return status;
+  return result;
+}
+
+std::string Text(const BenchOptions& options, const BenchResult& result) {
+  return fmt::format(
+      "throughput:  {}/s ({:.2f} GB/s), the median of {} of {} into memory\n"
+      "latency:     p50 {}, p95 {}, p99 {}, over {} of {}\n",
+      HumanSize(result.bytes_per_second), result.bytes_per_second / 1e9, Counted(options.rounds, "round"),
+      HumanSize(result.bytes), HumanLatency(result.latency_p50_seconds), HumanLatency(result.latency_p95_seconds),
+      HumanLatency(result.latency_p99_seconds), Counted(options.latency_reads, "read"),
+      HumanSize(result.latency_bytes));
+}
+
+std::string Json(const BenchOptions& options, const BenchResult& result) {
+  return JsonText()
+      .BeginObject()
+      .Member("bytes", result.bytes)
+      .Member("rounds", std::int64_t{options.rounds})
+      .Member("median_seconds", result.median_seconds)
+      .Member("bytes_per_second", result.bytes_per_second)
+      .Member("latency_reads", std::int64_t{options.latency_reads})
+      .Member("latency_bytes", result.latency_bytes)
+      .Member("latency_p50_seconds", result.latency_p50_seconds)
+      .Member("latency_p95_seconds", result.latency_p95_seconds)
+      .Member("latency_p99_seconds", result.latency_p99_seconds)
+      .EndObject()
+      .ToString();
+}
+
+ExitCode RunBench(const BenchOptions& options) {
+  Interrupt interrupt;
+  const auto result = Bench(options, interrupt);
+  if (result.ok()) return PrintAndExit(options.json ? Json(options, *result) : Text(options, *result));
+  return PrintFailure(fmt::format("cannot measure model {} at {}", Quote(options.model), ServerName(options.server)),
+                      interrupt.Explain(result.status()));
+}
+
+}  // namespace
+
+void AddBenchCommand(CLI::App& program, std::function<ExitCode()>& run) {
+  auto options = std::make_shared<BenchOptions>();
+  CLI::App* const command =
+      program.add_subcommand("bench", "Measure throughput into memory, and the latency of small reads");
+  command->add_option("MODEL", options->model, "The model, as ls names it")->type_name("")->required();
+  options->tensor_given =
+      command->add_option("TENSOR", options->tensor, "Fetch this tensor; without it, the whole model")->type_name("");
+  command->add_option("--rounds", options->rounds, "How many times to fetch it; the median counts")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1'000'000).description(""))
+      ->capture_default_str();
+  command->add_option("--latency-reads", options->latency_reads, "How many reads of up to 4096 bytes to time")
+      ->type_name("N")
+      ->check(CLI::Range(1, 10'000'000).description(""))
+      ->capture_default_str();
+  command->add_flag("--json", options->json, "Print JSON, in bytes and seconds; default: text");
+  AddServerOptions(*command, options->server);
+  command->callback([options, &run] { run = [options] { return RunBench(*options); }; });
+}
+
+}  // namespace tensorferry::cli

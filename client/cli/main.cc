@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The tensorferry command line client. Each command is a file beside this one.
+#include <signal.h>
+
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "client/cli/bench.h"
+#include "client/cli/check.h"
+#include "client/cli/exit_code.h"
+#include "client/cli/get.h"
+#include "client/cli/info.h"
+#include "client/cli/ls.h"
+#include "client/cli/pull.h"
+#include "client/cli/terminal.h"
+
+#ifndef TENSORFERRY_VERSION
+#define TENSORFERRY_VERSION "0.1.0"
+#endif
+
+namespace tensorferry::cli {
+namespace {
+
+ExitCode Main(int argc, char** argv) {
+  // Over a file size limit, a write shall fail like any other, with its file named and cleaned up.
+  ::signal(SIGXFSZ, SIG_IGN);
+
+  CLI::App program("Lists and fetches the tensors that a tensorferry server has.", "tensorferry");
+  program.footer("Exit codes: 0 done, 1 failed, 2 wrong usage. The server may also be given as TENSORFERRY_SERVER.");
+  program.set_version_flag("--version", "tensorferry " TENSORFERRY_VERSION, "Print the version and exit");
+  program.require_subcommand(1);
+  program.failure_message([](const CLI::App*, const CLI::Error& error) {
+    return "tensorferry: " + OneLine(error.what()) + " (--help tells more)\n";
+  });
+
+  std::function<ExitCode()> run;
+  AddLsCommand(program, run);
+  AddInfoCommand(program, run);
+  AddGetCommand(program, run);
+  AddPullCommand(program, run);
+  AddCheckCommand(program, run);
+  AddBenchCommand(program, run);
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return program.exit(error) == 0 ? kDone : kWrongUsage;
+  }
+  return run();
+}
+
+}  // namespace
+}  // namespace tensorferry::cli
+
+int main(int argc, char** argv) {
+  try {
+    return tensorferry::cli::Main(argc, argv);
+  } catch (const std::exception& error) {
+    // Out of memory, in all likelihood.
+    return tensorferry::cli::PrintFailure("failed", absl::InternalError(error.what()));
+  }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "client/cli/pull.h"
+
+#include <fmt/format.h>
+#include <fnmatch.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "client/cli/connection.h"
+#include "client/cli/human.h"
+#include "client/cli/interrupt.h"
+#include "client/cli/partial_file.h"
+#include "client/cli/progress_bar.h"
+#include "client/cli/pull_directory.h"
+#include "client/cli/terminal.h"
+#include "tensorferry/client.h"
+#include "tensorferry/quote.h"
+
+namespace tensorferry::cli {
+namespace {
+
+struct PullOptions {
+  ServerOptions server;
+  std::string model;
+  std::string directory;
+  std::vector<std::string> globs;
+};
+
+// The same of every file of one pull.
+struct PullJob {
+  const PullOptions& options;
+  const Client& client;
+  const Deadline& deadline;
+  const Interrupt& interrupt;
+  std::string generation;
+};
+
+// `status` with what it is about, what is kept, and what to do next.
+absl::Status ExplainPartial(const absl::Status& status, const FileInfo& file, const PartialFile& partial) {
+  // When the model has changed, what is here is of no more use.
+  const std::string next = absl::IsAborted(status)
+                               ? "rerun to fetch the new version"
+                               : fmt::format("{} of {} are here, rerun to resume", HumanSize(partial.present_bytes()),
+                                             HumanSize(file.size_bytes));
+  return absl::Status(status.code(),
+                      fmt::format("file {}: {} ({})", Quote(file.name), std::string(status.message()), next));
+}
+
+absl::Status FetchMissing(const PullJob& job, const FileInfo& file, PartialFile& partial) {
+  if (partial.size_bytes() == 0) return absl::OkStatus();
+  ProgressBar progress_bar(file.name, partial.resumed_at());
+  FetchOptions fetch;
+  fetch.timeout = job.deadline.remaining();
+  fetch.stop_token = job.interrupt.token();
+  fetch.generation = job.generation;
+  fetch.on_progress = progress_bar.Callback();
+  return job.client.FetchFile(job.options.model, file.name, file.fingerprint, partial.resumed_at(), partial, fetch);
+}
+
+absl::Status PullFile(const PullJob& job, const FileInfo& file, PullDirectory& directory) {
+  if (job.interrupt.requested()) return absl::CancelledError("interrupted; rerun to resume");
+  const std::string name = Escape(file.name);
+  if (directory.IsUpToDate(file)) return WriteStdout(fmt::format("{}: up to date\n", name));
+
+  auto partial = directory.OpenPartial(file);
+  if (!partial.ok()) return partial.status();
+  const absl::Status fetched = job.interrupt.Explain(FetchMissing(job, file, *partial));
+  if (!fetched.ok()) return ExplainPartial(fetched, file, *partial);
+  if (const absl::Status published = directory.Publish(file, *partial); !published.ok()) return published;
+
+  if (partial->resumed_at() == 0) {
+    return WriteStdout(fmt::format("{}: fetched ({})\n", name, HumanSize(file.size_bytes)));
+  }
+  return WriteStdout(
+      fmt::format("{}: resumed at {}, fetched ({})\n", name, partial->resumed_at(), HumanSize(file.size_bytes)));
+}
+
+bool IsWanted(const PullOptions& options, const FileInfo& file) {
+  return options.globs.empty() || std::any_of(options.globs.begin(), options.globs.end(), [&](const std::string& glob) {
+           return ::fnmatch(glob.c_str(), file.name.c_str(), 0) == 0;
+         });
+}
+
+absl::Status CheckFiles(const std::vector<FileInfo>& files) {
+  for (const FileInfo& file : files) {
+    if (!IsPullableName(file.name)) {
+      return absl::DataLossError(fmt::format("the server lists a file {}, which is no plain name", Quote(file.name)));
+    }
+    if (file.size_bytes < 0) {
+      return absl::DataLossError(
+          fmt::format("the server lists file {} with {} bytes", Quote(file.name), file.size_bytes));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Pull(const PullOptions& options, Interrupt& interrupt) {
+  const Deadline deadline(options.server);
+  const auto client = Connect(options.server, deadline);
+  if (!client.ok()) return client.status();
+  interrupt.Arm();
+
+  CallOptions call;
+  call.timeout = deadline.remaining();
+  call.stop_token = interrupt.token();
+  const auto metadata = client->GetMetadata(options.model, call);
+  if (!metadata.ok()) return interrupt.Explain(metadata.status());
+  if (const absl::Status checked = CheckFiles(metadata->files); !checked.ok()) return checked;
+  const auto wanted = [&](const FileInfo& file) { return IsWanted(options, file); };
+  if (std::none_of(metadata->files.begin(), metadata->files.end(), wanted)) {
+    return absl::NotFoundError(options.globs.empty() ? "the model has no files" : "no file of it matches --glob");
+  }
+
+  auto directory = PullDirectory::Open(options.directory);
+  if (!directory.ok()) return directory.status();
+  const PullJob job{options, *client, deadline, interrupt, metadata->model.generation};
+  std::set<std::string> unwanted;
+  for (const FileInfo& file : metadata->files) {
+    if (!wanted(file)) {
+      unwanted.insert(file.name);
+    } else if (const absl::Status pulled = PullFile(job, file, *directory); !pulled.ok()) {
+      return pulled;
+    }
+  }
+  // What an earlier pull began of files that this one leaves out may still be wanted; the rest is stale.
+  directory->RemoveLeftovers(unwanted);
+  return absl::OkStatus();
+}
+
+ExitCode RunPull(PullOptions options) {
+  if (options.directory.empty()) return PrintWrongUsage("DIR is empty");
+  // Files are written in order, so that what is there when the program is killed can be gone on with.
+  options.server.connections = 1;
+  Interrupt interrupt;
+  const absl::Status status = Pull(options, interrupt);
+  if (status.ok()) return kDone;
+  return PrintFailure(fmt::format("cannot pull model {} from {} into {}", Quote(options.model),
+                                  ServerName(options.server), Quote(options.directory)),
+                      status);
+}
+
+}  // namespace
+
+void AddPullCommand(CLI::App& program, std::function<ExitCode()>& run) {
+  auto options = std::make_shared<PullOptions>();
+  CLI::App* const command = program.add_subcommand(
+      "pull", "Fetch a model's files into a directory: resumes what was interrupted, skips what is up to date");
+  command->add_option("MODEL", options->model, "The model, as ls names it")->type_name("")->required();
+  command->add_option("DIR", options->directory, "The directory to fill; made if need be")->type_name("")->required();
+  command
+      ->add_option("--glob", options->globs,
+                   "Only files whose names match, for example '*.json'; may be repeated; default: all")
+      ->type_name("PATTERN")
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->take_all();
+  AddServerOptions(*command, options->server);
+  command->get_option("--connections")->description("Without effect: files are written in order, over one connection");
+  command->callback([options, &run] { run = [options] { return RunPull(*options); }; });
+}
+
+}  // namespace tensorferry::cli

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_CLIENT_CONNECTION_H_
+#define TENSORFERRY_CLIENT_CONNECTION_H_
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/generic/generic_stub.h>
+
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+
+#include "absl/time/time.h"
+#include "tensorferry/fetch.h"
+#include "tensorferry/v1/tensor_service.grpc.pb.h"
+
+namespace tensorferry {
+
+// One connection to a server: a channel that shares its socket with no other, and the stubs over it.
+// Safe for concurrent use by multiple threads.
+class Connection {
+ public:
+  explicit Connection(const std::string& address);
+
+  v1::TensorService::Stub& stub() { return stub_; }
+  grpc::GenericStub& raw_stub() { return raw_stub_; }
+
+ private:
+  std::shared_ptr<grpc::Channel> channel_;
+  v1::TensorService::Stub stub_;
+  grpc::GenericStub raw_stub_;
+};
+
+// When a call that may take several RPCs has to be done.
+absl::Time DeadlineOf(const CallOptions& options);
+
+// The context of one RPC, which ends at the deadline or when a stop is requested.
+class CallContext {
+ public:
+  CallContext(absl::Time deadline, const std::stop_token& stop_token);
+  CallContext(const CallContext&) = delete;
+  CallContext& operator=(const CallContext&) = delete;
+
+  grpc::ClientContext& grpc() { return context_; }
+
+ private:
+  struct Cancel {
+    grpc::ClientContext* context;
+    void operator()() const { context->TryCancel(); }
+  };
+
+  grpc::ClientContext context_;
+  std::stop_callback<Cancel> on_stop_;
+};
+
+}  // namespace tensorferry
+
+#endif  // TENSORFERRY_CLIENT_CONNECTION_H_

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tensorferry/destination.h"
+
+#include <cstring>
+
+#include "tensorferry/files/file_io.h"
+
+namespace tensorferry {
+
+absl::Status HostDestination::Write(std::int64_t offset, std::span<const std::byte> data) {
+  std::memcpy(memory_.data() + offset, data.data(), data.size());
+  return absl::OkStatus();
+}
+
+absl::Status FileDestination::Write(std::int64_t offset, std::span<const std::byte> data) {
+  return WriteExactly(fd_, file_offset_ + offset, data, path_);
+}
+
+}  // namespace tensorferry

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "client/fetch_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "lib/wire/proto_conversion.h"
+#include "tensorferry/quote.h"
+
+namespace tensorferry {
+namespace {
+
+// Less than this is not worth a connection of its own.
+constexpr std::int64_t kMinLaneBytes = 4 << 20;
+// A server takes plans of up to 4 MiB.
+constexpr std::size_t kMaxRequestBytes = 2 << 20;
+
+// Puts parts of reads into RPCs, a new one whenever the last has become too large.
+class LaneBuilder {
+ public:
+  LaneBuilder(std::string_view model, const std::string& generation, std::span<const Read> reads)
+      : model_(model), generation_(generation), reads_(reads) {}
+
+  void Add(std::size_t index, std::int64_t begin, std::int64_t end) {
+    const Read& read = reads_[index];
+    v1::Read message;
+    message.set_tensor(read.tensor);
+    if (read.slice) *message.mutable_slice() = wire::ToProto(*read.slice);
+    message.set_read_offset(begin);
+    // 0 would mean everything: nothing is asked for only where the result is empty.
+    message.set_read_limit(end - begin);
+    const std::size_t size = message.ByteSizeLong();
+    if (messages_.empty() || request_bytes_ + size > kMaxRequestBytes) {
+      Flush();
+      request_bytes_ = 0;
+    }
+    request_bytes_ += size;
+    messages_.push_back(std::move(message));
+    current_.parts.push_back({.name = read.tensor,
+                              .begin = begin,
+                              .end = end,
+                              .result_bytes = read.destination->size_bytes(),
+                              .destination = read.destination});
+    current_.reads.push_back(index);
+  }
+
+  Lane Take() {
+    Flush();
+    return std::exchange(lane_, {});
+  }
+
+ private:
+  void Flush() {
+    if (messages_.empty()) return;
+    if (messages_.size() > 1) {
+      auto request = Request<v1::GetTensorsRequest>("GetTensors");
+      for (v1::Read& message : messages_) *request->add_reads() = std::move(message);
+      current_.message = std::move(request);
+    } else if (messages_[0].has_slice()) {
+      auto request = RequestForOne<v1::GetSliceRequest>("GetSlice");
+      *request->mutable_slice() = messages_[0].slice();
+      current_.message = std::move(request);
+    } else {
+      current_.message = RequestForOne<v1::GetTensorRequest>("GetTensor");
+    }
+    lane_.push_back(std::exchange(current_, {}));
+    messages_.clear();
+  }
+
+  template <typename Message>
+  std::unique_ptr<Message> Request(std::string method) {
+    auto request = std::make_unique<Message>();
+    request->set_model(std::string(model_));
+    request->set_generation(generation_);
+    current_.method = std::move(method);
+    return request;
+  }
+
+  template <typename Message>
+  std::unique_ptr<Message> RequestForOne(std::string method) {
+    auto request = Request<Message>(std::move(method));
+    request->set_tensor(messages_[0].tensor());
+    request->set_read_offset(messages_[0].read_offset());
+    request->set_read_limit(messages_[0].read_limit());
+    return request;
+  }
+
+  const std::string_view model_;
+  const std::string& generation_;
+  const std::span<const Read> reads_;
+  std::vector<v1::Read> messages_;
+  std::size_t request_bytes_ = 0;
+  StreamRequest current_;
+  Lane lane_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::vector<Lane>> PlanFetch(std::string_view model, const std::string& generation,
+                                            std::span<const Read> reads, int connections) {
+  std::int64_t total = 0;
+  for (std::size_t i = 0; i < reads.size(); ++i) {
+    if (reads[i].destination == nullptr) {
+      return absl::InvalidArgumentError(fmt::format("read {} ({}) has no destination", i, Quote(reads[i].tensor)));
+    }
+    total += reads[i].destination->size_bytes();
+  }
+  const std::int64_t lane_bytes = std::max(kMinLaneBytes, total / connections + (total % connections != 0 ? 1 : 0));
+  std::vector<Lane> lanes;
+  LaneBuilder builder(model, generation, reads);
+  std::int64_t room = lane_bytes;
+  for (std::size_t i = 0; i < reads.size(); ++i) {
+    const std::int64_t size = reads[i].destination->size_bytes();
+    std::int64_t begin = 0;
+    do {
+      if (room == 0) {
+        lanes.push_back(builder.Take());
+        room = lane_bytes;
+      }
+      const std::int64_t end = begin + std::min(size - begin, room);
+      builder.Add(i, begin, end);
+      room -= end - begin;
+      begin = end;
+    } while (begin < size);
+  }
+  if (Lane last = builder.Take(); !last.empty()) lanes.push_back(std::move(last));
+  return lanes;
+}
+
+StreamRequest PlanFileFetch(std::string_view model, std::string_view file, const std::string& generation,
+                            std::int64_t offset, Destination& destination) {
+  auto request = std::make_unique<v1::GetFileRequest>();
+  request->set_model(std::string(model));
+  request->set_file(std::string(file));
+  request->set_generation(generation);
+  request->set_read_offset(offset);
+  request->set_read_limit(destination.size_bytes());
+  StreamRequest stream;
+  stream.method = "GetFile";
+  stream.message = std::move(request);
+  stream.parts.push_back({.name = std::string(file),
+                          .is_file = true,
+                          .begin = offset,
+                          .end = offset + destination.size_bytes(),
+                          .destination = &destination,
+                          .origin = offset});
+  stream.reads.push_back(0);
+  return stream;
+}
+
+}  // namespace tensorferry

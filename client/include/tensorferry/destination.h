@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_DESTINATION_H_
+#define TENSORFERRY_DESTINATION_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+
+namespace tensorferry {
+
+// Memory the caller owns that a fetch fills: of a fixed size, writable at any offset. This is the seam behind which
+// host memory, files and device memory look the same to a fetch.
+//
+// A fetch writes only bytes whose checksum matched, each at least once, and calls Finish once after the last of them.
+// It calls from the thread that called Fetch or, with several connections, from several threads at once, but never for
+// overlapping ranges at once.
+class Destination {
+ public:
+  virtual ~Destination() = default;
+
+  // The size, which must be that of the result it shall hold.
+  virtual std::int64_t size_bytes() const = 0;
+
+  // Takes `data`, which is valid only during the call, to `offset`. The range lies inside the destination.
+  // An error ends the fetch, which returns it.
+  virtual absl::Status Write(std::int64_t offset, std::span<const std::byte> data) = 0;
+
+  // Returns when all that was written has landed. An error ends the fetch, which returns it.
+  virtual absl::Status Finish() = 0;
+};
+
+// Host memory, at any alignment. Does not own it: it must outlive the fetch.
+class HostDestination final : public Destination {
+ public:
+  explicit HostDestination(std::span<std::byte> memory) : memory_(memory) {}
+
+  std::int64_t size_bytes() const override { return static_cast<std::int64_t>(memory_.size()); }
+  absl::Status Write(std::int64_t offset, std::span<const std::byte> data) override;
+  absl::Status Finish() override { return absl::OkStatus(); }
+
+ private:
+  std::span<std::byte> memory_;
+};
+
+// A run of an open file, beginning at `file_offset`. Does not own the descriptor; `path` is for messages. Finish does
+// not sync the file.
+class FileDestination final : public Destination {
+ public:
+  FileDestination(int fd, std::string path, std::int64_t file_offset, std::int64_t size_bytes)
+      : fd_(fd), path_(std::move(path)), file_offset_(file_offset), size_bytes_(size_bytes) {}
+
+  std::int64_t size_bytes() const override { return size_bytes_; }
+  absl::Status Write(std::int64_t offset, std::span<const std::byte> data) override;
+  absl::Status Finish() override { return absl::OkStatus(); }
+
+ private:
+  int fd_;
+  std::string path_;
+  std::int64_t file_offset_;
+  std::int64_t size_bytes_;
+};
+
+}  // namespace tensorferry
+
+#endif  // TENSORFERRY_DESTINATION_H_

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tensorferry/files/atomic_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include <fmt/format.h>
+#include "tensorferry/files/file_io.h"
+#include "tensorferry/quote.h"
+
+namespace tensorferry {
+namespace {
+
+// What open(2) would give a new file; mkostemp gives 0600.
+mode_t NewFileMode() {
+  const mode_t mask = ::umask(0);
+  ::umask(mask);
+  return 0666 & ~mask;
+}
+
+absl::Status SyncDirectory(const std::filesystem::path& directory) {
+  const UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.ok() || ::fsync(fd.get()) != 0) return ErrnoStatus(errno, "cannot sync directory", directory.string());
+  return absl::OkStatus();
+}
+
+std::filesystem::path DirectoryOf(const std::string& path) {
+  const std::filesystem::path directory = std::filesystem::path(path).parent_path();
+  return directory.empty() ? "." : directory;
+}
+
+}  // namespace
+
+absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path) {
+  struct stat existing = {};
+  std::string target = path;
+  if (::stat(path.c_str(), &existing) == 0) {
+    if (!S_ISREG(existing.st_mode)) {
+      return absl::FailedPreconditionError(fmt::format("cannot write {}: it is not a regular file", Quote(path)));
+    }
+    // Through a symbolic link the file that it names is replaced, not the link.
+    std::error_code error;
+    target = std::filesystem::canonical(path, error).string();
+    if (error) return ErrnoStatus(error.value(), "cannot write", path);
+  }
+  const std::string name = std::filesystem::path(target).filename().string();
+  if (name.empty() || name == "." || name == "..") {
+    return absl::InvalidArgumentError(fmt::format("cannot write {}: it names no file", Quote(path)));
+  }
+  std::string temporary = (DirectoryOf(target) / fmt::format(".{}.tmp-XXXXXX", name.substr(0, 200))).string();
+  UniqueFd fd(::mkostemp(temporary.data(), O_CLOEXEC));
+  if (!fd.ok()) return ErrnoStatus(errno, "cannot write", path);
+  AtomicFile file(std::move(target), std::move(temporary), std::move(fd));
+  if (::fchmod(file.fd(), NewFileMode()) != 0) return ErrnoStatus(errno, "cannot write", path);
+  return file;
+}
+
+AtomicFile::AtomicFile(std::string path, std::string temporary_path, UniqueFd fd)
+    : path_(std::move(path)), temporary_path_(std::move(temporary_path)), fd_(std::move(fd)) {}
+
+AtomicFile::AtomicFile(AtomicFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      temporary_path_(std::exchange(other.temporary_path_, {})),
+      fd_(std::move(other.fd_)) {}
+
+AtomicFile& AtomicFile::operator=(AtomicFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(temporary_path_, other.temporary_path_);
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+AtomicFile::~AtomicFile() {
+  if (!temporary_path_.empty()) ::unlink(temporary_path_.c_str());
+}
+
+absl::Status AtomicFile::Append(std::span<const std::byte> data) {
+  while (!data.empty()) {
+    const ssize_t size = ::write(fd_.get(), data.data(), data.size());
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) return ErrnoStatus(errno, "cannot write", path_);
+    data = data.subspan(static_cast<std::size_t>(size));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AtomicFile::Commit() {
+  if (::fsync(fd_.get()) != 0) return ErrnoStatus(errno, "cannot sync", path_);
+  if (::rename(temporary_path_.c_str(), path_.c_str()) != 0) return ErrnoStatus(errno, "cannot write", path_);
+  temporary_path_.clear();
+  return SyncDirectory(DirectoryOf(path_));
+}
+
+}  // namespace tensorferry

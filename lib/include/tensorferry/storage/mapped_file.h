@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_STORAGE_MAPPED_FILE_H_
+#define TENSORFERRY_STORAGE_MAPPED_FILE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "tensorferry/files/unique_fd.h"
+
+namespace tensorferry {
+
+// Tells whether a file is still the one that was opened, with the contents it had.
+struct FileIdentity {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::int64_t size_bytes = 0;
+  std::int64_t modified_ns = 0;
+  friend bool operator==(const FileIdentity&, const FileIdentity&) = default;
+};
+
+// A regular file mapped read-only for as long as the object lives; whoever hands out a pointer into it hands out a
+// reference with it. Immutable; safe for concurrent use by multiple threads.
+//
+// The mapping shows whatever the file holds now: publish new contents by rename, not in place. Touching pages behind a
+// new, smaller end of the file raises SIGBUS.
+class MappedFile {
+ public:
+  // Opens and maps the regular file at `path`. Errors: those of the operating system, with the path;
+  // FAILED_PRECONDITION if it is not a regular file.
+  static absl::StatusOr<std::shared_ptr<const MappedFile>> Open(const std::string& path);
+
+  // Maps the file behind `fd`, which it then owns. `path` is for messages.
+  static absl::StatusOr<std::shared_ptr<const MappedFile>> Map(UniqueFd fd, std::string path);
+
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  ~MappedFile();
+
+  std::span<const std::byte> bytes() const { return bytes_; }
+  std::int64_t size_bytes() const { return static_cast<std::int64_t>(bytes_.size()); }
+  // The path it was opened by.
+  const std::string& path() const { return path_; }
+  // For pread; owned by this object.
+  int fd() const { return fd_.get(); }
+  // What the file was when it was mapped.
+  const FileIdentity& identity() const { return identity_; }
+
+  // ABORTED if the file is no longer what it was when it was mapped: truncated, grown or written to.
+  absl::Status CheckUnchanged() const;
+
+  // Brings the pages of [offset, offset + size) into memory, waiting for the disk, so that touching them does not.
+  // Errors: DATA_LOSS if the file has shrunk so that some are gone, or the disk failed.
+  absl::Status Populate(std::int64_t offset, std::int64_t size_bytes) const;
+
+ private:
+  MappedFile(UniqueFd fd, std::string path, FileIdentity identity, std::span<const std::byte> bytes);
+
+  UniqueFd fd_;
+  std::string path_;
+  FileIdentity identity_;
+  std::span<const std::byte> bytes_;
+};
+
+}  // namespace tensorferry
+
+#endif  // TENSORFERRY_STORAGE_MAPPED_FILE_H_

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_TENSOR_INFO_H_
+#define TENSORFERRY_TENSOR_INFO_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tensorferry/dtype.h"
+
+namespace tensorferry {
+
+// What is known of a tensor without its data.
+struct TensorInfo {
+  std::string name;
+  Dtype dtype = Dtype::kU8;
+  // The size of each dimension, outermost first; empty for a scalar.
+  std::vector<std::int64_t> shape;
+  // The size of the data.
+  std::int64_t size_bytes = 0;
+  // The file of the model that holds the tensor, and where in it the data begins.
+  std::string file;
+  std::int64_t file_offset = 0;
+};
+
+}  // namespace tensorferry
+
+#endif  // TENSORFERRY_TENSOR_INFO_H_

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tensorferry/storage/mapped_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "tensorferry/files/file_io.h"
+#include "tensorferry/quote.h"
+
+namespace tensorferry {
+namespace {
+
+FileIdentity IdentityOf(const struct stat& stat) {
+  return {.device = stat.st_dev,
+          .inode = stat.st_ino,
+          .size_bytes = stat.st_size,
+          .modified_ns = stat.st_mtim.tv_sec * 1'000'000'000 + stat.st_mtim.tv_nsec};
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::string& path) {
+  // A FIFO would block an open that waits for its writer.
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!fd.ok()) return ErrnoStatus(errno, "cannot open", path);
+  return Map(std::move(fd), path);
+}
+
+absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Map(UniqueFd fd, std::string path) {
+  struct stat stat = {};
+  if (::fstat(fd.get(), &stat) != 0) return ErrnoStatus(errno, "cannot stat", path);
+  if (!S_ISREG(stat.st_mode)) {
+    return absl::FailedPreconditionError(fmt::format("cannot open {}: it is not a regular file", Quote(path)));
+  }
+  std::span<const std::byte> bytes;
+  if (stat.st_size > 0) {
+    const auto size = static_cast<std::size_t>(stat.st_size);
+    void* address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
+    if (address == MAP_FAILED) return ErrnoStatus(errno, "cannot map", path);
+    bytes = {static_cast<const std::byte*>(address), size};
+  }
+  return std::shared_ptr<const MappedFile>(new MappedFile(std::move(fd), std::move(path), IdentityOf(stat), bytes));
+}
+
+MappedFile::MappedFile(UniqueFd fd, std::string path, FileIdentity identity, std::span<const std::byte> bytes)
+    : fd_(std::move(fd)), path_(std::move(path)), identity_(identity), bytes_(bytes) {}
+
+MappedFile::~MappedFile() {
+  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+absl::Status MappedFile::CheckUnchanged() const {
+  struct stat stat = {};
+  if (::fstat(fd_.get(), &stat) != 0) return ErrnoStatus(errno, "cannot stat", path_);
+  if (IdentityOf(stat) == identity_) return absl::OkStatus();
+  return absl::AbortedError(fmt::format("file {} changed while it was served", Quote(path_)));
+}
+
+absl::Status MappedFile::Populate(std::int64_t offset, std::int64_t size_bytes) const {
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<std::uintptr_t>(bytes_.data() + offset);
+  const std::uintptr_t aligned = begin / page * page;
+  const std::size_t size = begin + static_cast<std::uintptr_t>(size_bytes) - aligned;
+  if (::madvise(reinterpret_cast<void*>(aligned), size, MADV_POPULATE_READ) == 0) return absl::OkStatus();
+  // Kernels before 5.14 lack it: the pages are then read in where they are touched.
+  if (errno == EINVAL) return absl::OkStatus();
+  return absl::DataLossError(fmt::format("cannot read bytes [{}, {}) of file {}: it has shrunk or its disk fails",
+                                         offset, offset + size_bytes, Quote(path_)));
+}
+
+}  // namespace tensorferry

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tensorferry/storage/model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "lib/storage/fingerprint.h"
+#include "tensorferry/quote.h"
+
+namespace tensorferry {
+namespace {
+
+std::string GenerationOf(const std::vector<ModelFile>& files) {
+  Digest digest;
+  digest.AddText("tensorferry generation 1");
+  for (const ModelFile& file : files) {
+    if (file.kind == ModelFile::Kind::kCompanion) continue;
+    digest.AddText(file.name);
+    digest.AddText(file.fingerprint);
+  }
+  return digest.Finish();
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const Model>> Model::Create(std::vector<ModelFile> files,
+                                                           const safetensors::WeightMap* weight_map) {
+  const std::shared_ptr<Model> model(new Model());
+  std::ranges::sort(files, {}, &ModelFile::name);
+  model->files_ = std::move(files);
+  const std::vector<ModelFile>& ordered = model->files_;
+
+  if (weight_map != nullptr) {
+    for (const auto& [tensor, file_name] : *weight_map) {
+      const ModelFile* file = model->FindFile(file_name);
+      const std::optional<std::size_t> place =
+          file == nullptr || file->tensors == nullptr ? std::nullopt : file->tensors->header().Find(tensor);
+      if (!place) {
+        return absl::DataLossError(fmt::format("index: tensor {} is not in file {}, where the weight_map says",
+                                               Quote(tensor), Quote(file_name)));
+      }
+      model->tensors_.push_back(
+          {static_cast<std::uint32_t>(file - ordered.data()), static_cast<std::uint32_t>(*place)});
+    }
+  } else {
+    for (std::uint32_t f = 0; f < ordered.size(); ++f) {
+      if (ordered[f].tensors == nullptr) continue;
+      const std::size_t count = ordered[f].tensors->header().tensor_count();
+      for (std::uint32_t t = 0; t < count; ++t) model->tensors_.push_back({f, t});
+    }
+  }
+
+  const auto name = [&ordered](const Place& place) {
+    return ordered[place.file].tensors->header().tensor(place.tensor).name;
+  };
+  std::ranges::stable_sort(model->tensors_, {}, name);
+  const auto twice = std::ranges::adjacent_find(model->tensors_, {}, name);
+  if (twice != model->tensors_.end()) {
+    return absl::DataLossError(fmt::format("tensor {} is both in file {} and in file {}", Quote(name(*twice)),
+                                           Quote(ordered[twice->file].name), Quote(ordered[(twice + 1)->file].name)));
+  }
+  model->tensors_.shrink_to_fit();
+  for (std::size_t i = 0; i < model->tensor_count(); ++i) model->size_bytes_ += model->tensor(i).view.size_bytes();
+  model->generation_ = GenerationOf(ordered);
+  return model;
+}
+
+std::int64_t Model::safetensors_file_count() const {
+  return std::ranges::count(files_, ModelFile::Kind::kSafetensors, &ModelFile::kind);
+}
+
+Model::TensorRef Model::tensor(std::size_t index) const {
+  const Place& place = tensors_[index];
+  const ModelFile& file = files_[place.file];
+  return {&file, file.tensors->header().tensor(place.tensor)};
+}
+
+std::size_t Model::LowerBound(std::string_view name) const {
+  const auto found = std::ranges::lower_bound(tensors_, name, {}, [this](const Place& place) {
+    return files_[place.file].tensors->header().tensor(place.tensor).name;
+  });
+  return static_cast<std::size_t>(found - tensors_.begin());
+}
+
+std::optional<std::size_t> Model::Find(std::string_view name) const {
+  const std::size_t index = LowerBound(name);
+  if (index == tensors_.size() || tensor(index).view.name != name) return std::nullopt;
+  return index;
+}
+
+const ModelFile* Model::FindFile(std::string_view name) const {
+  const auto found = std::ranges::lower_bound(files_, name, {}, &ModelFile::name);
+  return found == files_.end() || found->name != name ? nullptr : &*found;
+}
+
+}  // namespace tensorferry

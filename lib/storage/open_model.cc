@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "lib/storage/fingerprint.h"
+#include "lib/storage/model_loader.h"
+#include "lib/storage/root_directory.h"
+#include "tensorferry/quote.h"
+#include "tensorferry/storage/model.h"
+
+namespace tensorferry {
+
+absl::StatusOr<std::shared_ptr<const Model>> Model::Open(const std::string& path) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(path, ignored)) {
+    absl::StatusOr<std::shared_ptr<const SafetensorsFile>> tensors = SafetensorsFile::Open(path);
+    if (!tensors.ok()) return tensors.status();
+    absl::StatusOr<std::string> fingerprint = SampledFingerprint(**tensors);
+    if (!fingerprint.ok()) return fingerprint.status();
+    return Create({ModelFile{.name = std::filesystem::path(path).filename().string(),
+                             .kind = ModelFile::Kind::kSafetensors,
+                             .fingerprint = *std::move(fingerprint),
+                             .file = (*tensors)->file(),
+                             .tensors = *tensors}},
+                  nullptr);
+  }
+  const absl::StatusOr<RootDirectory> root = RootDirectory::Open(path);
+  if (!root.ok()) return root.status();
+  const absl::StatusOr<RootDirectory::Listing> listing = root->List(".");
+  if (!listing.ok()) return listing.status();
+  const safetensors::Limits limits;
+  const ModelLoader loader(*root, ".", listing->files, limits);
+  if (loader.empty()) return absl::NotFoundError(fmt::format("there is no safetensors file in {}", Quote(path)));
+  return loader.LoadDirectory();
+}
+
+}  // namespace tensorferry

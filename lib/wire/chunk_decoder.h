@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_LIB_WIRE_CHUNK_DECODER_H_
+#define TENSORFERRY_LIB_WIRE_CHUNK_DECODER_H_
+
+#include <grpcpp/support/byte_buffer.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "tensorferry/v1/tensor_service.pb.h"
+
+namespace tensorferry::wire {
+
+// A message of a stream, taken apart without copying its data, whose checksum matched and whose segments cover it.
+struct DecodedChunk {
+  // Everything but the data.
+  v1::Chunk head;
+  // The pieces of the data, in order; they point into the message and live as long as it does.
+  std::vector<std::span<const std::byte>> data;
+  std::int64_t data_size_bytes = 0;
+};
+
+// Decodes a message of a stream, which comes from an untrusted peer. Fields it does not know are skipped.
+// Errors: DATA_LOSS: the message is not a response, its data does not match its checksum, or its segments are empty, or
+// do not add up to its data.
+absl::StatusOr<DecodedChunk> DecodeChunk(grpc::ByteBuffer& message);
+
+}  // namespace tensorferry::wire
+
+#endif  // TENSORFERRY_LIB_WIRE_CHUNK_DECODER_H_

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/wire/chunk_encoder.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "lib/checksum/crc32c.h"
+
+namespace tensorferry::wire {
+namespace {
+
+using google::protobuf::io::CodedOutputStream;
+
+constexpr std::uint32_t kLengthDelimited = 2;
+
+constexpr std::uint32_t LengthDelimitedTag(int field) {
+  return static_cast<std::uint32_t>(field) << 3 | kLengthDelimited;
+}
+
+// Every response has its chunk in the same field; what is written for one can be read as any.
+constexpr int kChunkField = v1::GetTensorResponse::kChunkFieldNumber;
+static_assert(int{v1::GetSliceResponse::kChunkFieldNumber} == kChunkField);
+static_assert(int{v1::GetTensorsResponse::kChunkFieldNumber} == kChunkField);
+static_assert(int{v1::GetFileResponse::kChunkFieldNumber} == kChunkField);
+constexpr std::uint32_t kChunkTag = LengthDelimitedTag(kChunkField);
+constexpr std::uint32_t kDataTag = LengthDelimitedTag(v1::Chunk::kDataFieldNumber);
+
+}  // namespace
+
+grpc::ByteBuffer EncodeChunk(v1::Chunk head, std::span<const grpc::Slice> data) {
+  std::size_t data_size = 0;
+  std::uint32_t crc = 0;
+  for (const grpc::Slice& piece : data) {
+    data_size += piece.size();
+    crc = Crc32c({reinterpret_cast<const std::byte*>(piece.begin()), piece.size()}, crc);
+  }
+  head.set_data_crc32c(crc);
+
+  // The data is the field with the highest number, so it stands last and the rest is a prefix to it.
+  const std::size_t head_size = head.ByteSizeLong();
+  std::size_t chunk_size = head_size;
+  if (data_size > 0) {
+    chunk_size += CodedOutputStream::VarintSize32(kDataTag) + CodedOutputStream::VarintSize64(data_size) + data_size;
+  }
+  const std::size_t prefix_size =
+      CodedOutputStream::VarintSize32(kChunkTag) + CodedOutputStream::VarintSize64(chunk_size) + chunk_size - data_size;
+  std::vector<grpc::Slice> slices;
+  slices.reserve(1 + data.size());
+  slices.emplace_back(prefix_size);
+  // A slice that owns its memory and has not been shared yet may be written to.
+  auto* prefix = const_cast<std::uint8_t*>(slices.front().begin());
+  google::protobuf::io::ArrayOutputStream array(prefix, static_cast<int>(prefix_size));
+  CodedOutputStream out(&array);
+  out.WriteTag(kChunkTag);
+  out.WriteVarint64(chunk_size);
+  head.SerializeWithCachedSizes(&out);
+  if (data_size > 0) {
+    out.WriteTag(kDataTag);
+    out.WriteVarint64(data_size);
+  }
+  out.Trim();
+  slices.insert(slices.end(), data.begin(), data.end());
+  return grpc::ByteBuffer(slices.data(), slices.size());
+}
+
+}  // namespace tensorferry::wire

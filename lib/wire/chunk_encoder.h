@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_LIB_WIRE_CHUNK_ENCODER_H_
+#define TENSORFERRY_LIB_WIRE_CHUNK_ENCODER_H_
+
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/slice.h>
+
+#include <span>
+
+#include "tensorferry/v1/tensor_service.pb.h"
+
+namespace tensorferry::wire {
+
+// Encodes a message of a stream: any of the four responses, which all are a Chunk in field 1. `head` is the chunk
+// without its data and checksum; `data` are the pieces of the data, which are referred to, not copied, and live as long
+// as their slices say. The checksum is taken here.
+grpc::ByteBuffer EncodeChunk(v1::Chunk head, std::span<const grpc::Slice> data);
+
+}  // namespace tensorferry::wire
+
+#endif  // TENSORFERRY_LIB_WIRE_CHUNK_ENCODER_H_

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_LIB_WIRE_PROTO_CONVERSION_H_
+#define TENSORFERRY_LIB_WIRE_PROTO_CONVERSION_H_
+
+#include "absl/status/statusor.h"
+#include "tensorferry/slice.h"
+#include "tensorferry/tensor_info.h"
+#include "tensorferry/v1/tensor_service.pb.h"
+
+namespace tensorferry::wire {
+
+v1::Slice ToProto(const SliceSpec& spec);
+// Errors: INVALID_ARGUMENT: a dimension that is neither an index nor a range.
+absl::StatusOr<SliceSpec> FromProto(const v1::Slice& slice);
+
+v1::Tensor ToProto(const TensorInfo& tensor);
+// Errors: DATA_LOSS: a dtype that is not known, or a size that is not what dtype and shape say.
+absl::StatusOr<TensorInfo> FromProto(const v1::Tensor& tensor);
+
+}  // namespace tensorferry::wire
+
+#endif  // TENSORFERRY_LIB_WIRE_PROTO_CONVERSION_H_

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/chunk_source.h"
+
+#include <algorithm>
+#include <functional>
+#include <set>
+#include <span>
+#include <tuple>
+#include <utility>
+
+#include "lib/wire/chunk_encoder.h"
+
+namespace tensorferry::server {
+namespace {
+
+// What a slice that gRPC holds keeps alive.
+struct Keep {
+  std::shared_ptr<const void> memory;
+  std::shared_ptr<void> in_flight;
+};
+
+grpc::Slice SliceOf(std::span<const std::byte> bytes, std::shared_ptr<const void> memory,
+                    std::shared_ptr<void> in_flight) {
+  // gRPC's signature wants a pointer that is not const; it does not write.
+  return grpc::Slice(
+      const_cast<std::byte*>(bytes.data()), bytes.size(), [](void* keep) { delete static_cast<Keep*>(keep); },
+      new Keep{std::move(memory), std::move(in_flight)});
+}
+
+}  // namespace
+
+ChunkSource::ChunkSource(StreamPlan plan, std::shared_ptr<BufferPool> buffers, std::shared_ptr<void> in_flight)
+    : plan_(std::move(plan)), buffers_(std::move(buffers)), in_flight_(std::move(in_flight)) {
+  for (std::size_t i = 0; i < plan_.reads.size(); ++i) {
+    if (plan_.reads[i].result_begin < plan_.reads[i].result_end) order_.push_back(i);
+  }
+  // In the order of the files, so that the disk is read forwards.
+  std::ranges::stable_sort(order_, {}, [this](std::size_t i) {
+    return std::tuple(plan_.reads[i].file->path(), plan_.reads[i].source_offset);
+  });
+}
+
+absl::StatusOr<grpc::ByteBuffer> ChunkSource::Next() {
+  v1::Chunk head;
+  if (!std::exchange(started_, true)) *head.mutable_header() = plan_.header;
+  AnnounceResults(head);
+  Data data;
+  if (results_sent_ == plan_.results.size()) {
+    if (absl::Status status = AddSegments(head, data); !status.ok()) return status;
+  }
+  FlushGathered(data);
+  if (done()) in_flight_.reset();
+  return wire::EncodeChunk(std::move(head), data.slices);
+}
+
+void ChunkSource::AnnounceResults(v1::Chunk& head) {
+  std::size_t size = 0;
+  while (results_sent_ < plan_.results.size() && size < kMaxResultsBytes) {
+    const v1::ReadResult& result = plan_.results[results_sent_++];
+    size += result.ByteSizeLong();
+    *head.add_results() = result;
+  }
+}
+
+absl::Status ChunkSource::AddSegments(v1::Chunk& head, Data& data) {
+  const auto chunk_bytes = static_cast<std::int64_t>(buffers_->buffer_bytes());
+  while (order_position_ < order_.size() && data.size_bytes < chunk_bytes &&
+         static_cast<std::size_t>(head.segments_size()) < kMaxSegments) {
+    const std::size_t index = order_[order_position_];
+    const PlannedRead& read = plan_.reads[index];
+    if (!cursor_) cursor_.emplace(read.slice, read.result_begin);
+    v1::Segment& segment = *head.add_segments();
+    segment.set_read(static_cast<std::int64_t>(index));
+    segment.set_result_offset(cursor_->position());
+    segment.set_size_bytes(std::min(read.result_end - cursor_->position(), chunk_bytes - data.size_bytes));
+    if (absl::Status status = AddBytes(read, segment.size_bytes(), data); !status.ok()) return status;
+    if (cursor_->position() == read.result_end) {
+      cursor_.reset();
+      ++order_position_;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ChunkSource::AddBytes(const PlannedRead& read, std::int64_t size_bytes, Data& data) {
+  data.size_bytes += size_bytes;
+  if (read.slice.run_bytes() < kMinMappedBytes || size_bytes < kMinMappedBytes) {
+    Gather(read, size_bytes, data);
+    return absl::OkStatus();
+  }
+  while (size_bytes > 0) {
+    const SlicePlan::Run run = cursor_->Next(size_bytes);
+    size_bytes -= run.size_bytes;
+    const std::int64_t offset = read.source_offset + run.source_offset;
+    if (absl::Status status = read.file->Populate(offset, run.size_bytes); !status.ok()) return status;
+    FlushGathered(data);
+    const std::span<const std::byte> bytes =
+        read.file->bytes().subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(run.size_bytes));
+    data.slices.push_back(SliceOf(bytes, read.file, in_flight_));
+  }
+  return absl::OkStatus();
+}
+
+void ChunkSource::Gather(const PlannedRead& read, std::int64_t size_bytes, Data& data) {
+  if (data.buffer == nullptr) data.buffer = buffers_->Take();
+  const auto size = static_cast<std::size_t>(size_bytes);
+  const std::span<const std::byte> source = read.file->bytes().subspan(
+      static_cast<std::size_t>(read.source_offset), static_cast<std::size_t>(read.source_size_bytes));
+  cursor_->Gather(source, std::span(data.buffer.get() + data.gathered_end, size));
+  data.gathered_end += size;
+}
+
+void ChunkSource::FlushGathered(Data& data) {
+  if (data.gathered_begin == data.gathered_end) return;
+  const std::span<const std::byte> bytes(data.buffer.get() + data.gathered_begin,
+                                         data.gathered_end - data.gathered_begin);
+  data.slices.push_back(SliceOf(bytes, data.buffer, in_flight_));
+  data.gathered_begin = data.gathered_end;
+}
+
+absl::Status ChunkSource::CheckUnchanged() const {
+  std::set<const MappedFile*> files;
+  for (const PlannedRead& read : plan_.reads) files.insert(read.file.get());
+  for (const MappedFile* file : files) {
+    if (absl::Status status = file->CheckUnchanged(); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace tensorferry::server

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_SERVER_CHUNK_SOURCE_H_
+#define TENSORFERRY_SERVER_CHUNK_SOURCE_H_
+
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/slice.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/buffer_pool.h"
+#include "server/stream_plan.h"
+#include "tensorferry/tensor/slice_plan.h"
+
+namespace tensorferry::server {
+
+// Turns a plan into the messages of a stream, one at a time. Long runs of bytes are referred to in the mapping; short
+// ones are gathered in a pooled buffer, because many small slices cost gRPC more than one copy.
+// Not safe for concurrent use. Next may wait for the disk.
+class ChunkSource {
+ public:
+  // `in_flight` is referred to by all data that gRPC holds, and by this until the last message was taken.
+  ChunkSource(StreamPlan plan, std::shared_ptr<BufferPool> buffers, std::shared_ptr<void> in_flight);
+
+  // Whether all messages were taken. The first message stands even if there is no data.
+  bool done() const { return started_ && results_sent_ == plan_.results.size() && order_position_ == order_.size(); }
+
+  // The next message. Must not be called when done. Errors: those of MappedFile::Populate.
+  absl::StatusOr<grpc::ByteBuffer> Next();
+
+  // ABORTED if a file that was read from has changed since it was opened.
+  absl::Status CheckUnchanged() const;
+
+ private:
+  // Shorter runs are gathered.
+  static constexpr std::int64_t kMinMappedBytes = 8 << 10;
+  // The most that the results announced in one message may take.
+  static constexpr std::size_t kMaxResultsBytes = 512 << 10;
+  static constexpr std::size_t kMaxSegments = 32 << 10;
+
+  // The data of the message that is being put together.
+  struct Data {
+    std::vector<grpc::Slice> slices;
+    std::int64_t size_bytes = 0;
+    std::shared_ptr<std::byte[]> buffer;
+    std::size_t gathered_begin = 0;  // of what is in the buffer but not yet in a slice
+    std::size_t gathered_end = 0;
+  };
+
+  void AnnounceResults(v1::Chunk& head);
+  absl::Status AddSegments(v1::Chunk& head, Data& data);
+  absl::Status AddBytes(const PlannedRead& read, std::int64_t size_bytes, Data& data);
+  void Gather(const PlannedRead& read, std::int64_t size_bytes, Data& data);
+  void FlushGathered(Data& data);
+
+  const StreamPlan plan_;
+  const std::shared_ptr<BufferPool> buffers_;
+  std::shared_ptr<void> in_flight_;
+  std::vector<std::size_t> order_;  // of the reads that have bytes to send
+  bool started_ = false;
+  std::size_t results_sent_ = 0;
+  std::size_t order_position_ = 0;
+  std::optional<SlicePlan::Cursor> cursor_;  // of the read at order_position_
+};
+
+}  // namespace tensorferry::server
+
+#endif  // TENSORFERRY_SERVER_CHUNK_SOURCE_H_

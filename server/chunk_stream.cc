@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/chunk_stream.h"
+
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "lib/wire/status_conversion.h"
+
+namespace tensorferry::server {
+
+class ChunkStream::InFlight {
+ public:
+  InFlight(std::weak_ptr<ChunkStream> stream, WorkerPool& workers) : stream_(std::move(stream)), workers_(workers) {}
+  InFlight(const InFlight&) = delete;
+  InFlight& operator=(const InFlight&) = delete;
+
+  // May run deep inside gRPC, with its locks held: what is due is done by a worker.
+  ~InFlight() {
+    const std::shared_ptr<ChunkStream> stream = stream_.lock();
+    if (stream == nullptr) return;
+    workers_.Schedule([stream] {
+      {
+        const std::lock_guard lock(stream->mutex_);
+        stream->released_ = true;
+      }
+      stream->Advance();
+    });
+  }
+
+ private:
+  const std::weak_ptr<ChunkStream> stream_;
+  WorkerPool& workers_;
+};
+
+ChunkStream* ChunkStream::Start(StreamPlan plan, const StreamResources& resources) {
+  const std::shared_ptr<ChunkStream> stream(new ChunkStream(resources));
+  stream->self_ = stream;
+  stream->source_.emplace(std::move(plan), resources.buffers, std::make_shared<InFlight>(stream, *resources.workers));
+  stream->Advance();
+  return stream.get();
+}
+
+ChunkStream::ChunkStream(const StreamResources& resources)
+    : workers_(*resources.workers), active_(resources.active_streams) {}
+
+void ChunkStream::Prepare() {
+  absl::StatusOr<grpc::ByteBuffer> message = source_->Next();
+  {
+    const std::lock_guard lock(mutex_);
+    preparing_ = false;
+    source_done_ = source_->done();
+    if (message.ok()) {
+      next_ = *std::move(message);
+    } else if (status_.ok()) {
+      status_ = message.status();
+    }
+  }
+  Advance();
+}
+
+void ChunkStream::Advance() {
+  bool write = false;
+  bool prepare = false;
+  std::optional<absl::Status> finish;
+  {
+    const std::lock_guard lock(mutex_);
+    if (finished_) return;
+    if (status_.ok() && !writing_ && next_) {
+      written_ = *std::exchange(next_, std::nullopt);
+      writing_ = write = true;
+    }
+    if (status_.ok() && !preparing_ && !next_ && !source_done_) preparing_ = prepare = true;
+    const bool sent = source_done_ && !next_ && released_;
+    if (!writing_ && !preparing_ && (!status_.ok() || sent)) {
+      finished_ = true;
+      finish = status_;
+    }
+  }
+  // Outside the lock: gRPC may call back from within these. Until the prepared message is there nothing can finish, so
+  // the stream is alive when the write returns; after Finish it may not be.
+  if (prepare) workers_.Schedule([stream = shared_from_this()] { stream->Prepare(); });
+  if (write) StartWrite(&written_);
+  if (finish) Finish(finish->ok() ? source_->CheckUnchanged() : *finish);
+}
+
+void ChunkStream::Finish(const absl::Status& status) { ServerWriteReactor::Finish(wire::ToGrpc(status)); }
+
+void ChunkStream::OnWriteDone(bool ok) {
+  {
+    const std::lock_guard lock(mutex_);
+    writing_ = false;
+    written_.Clear();
+    if (!ok && status_.ok()) status_ = absl::CancelledError("the client went away");
+  }
+  Advance();
+}
+
+void ChunkStream::OnCancel() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (status_.ok()) status_ = absl::CancelledError("the call was cancelled or its deadline passed");
+  }
+  Advance();
+}
+
+void ChunkStream::OnDone() { std::exchange(self_, nullptr).reset(); }
+
+}  // namespace tensorferry::server

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_SERVER_CHUNK_STREAM_H_
+#define TENSORFERRY_SERVER_CHUNK_STREAM_H_
+
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "server/chunk_source.h"
+#include "server/worker_pool.h"
+
+namespace tensorferry::server {
+
+// What all streams of a server share.
+struct StreamResources {
+  std::shared_ptr<BufferPool> buffers;
+  WorkerPool* workers = nullptr;
+  // One reference is held for every stream that has not ended.
+  std::shared_ptr<void> active_streams = std::make_shared<int>();
+};
+
+// Sends a plan to a client: one write is in flight, the next message is prepared meanwhile by the workers. The stream
+// succeeds only after gRPC has let go of the last byte and the files have been found unchanged after that: before it,
+// a change to a file could still have reached the client as part of a result that looks whole.
+class ChunkStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                          public std::enable_shared_from_this<ChunkStream> {
+ public:
+  // Starts a stream that owns itself until it is done. `resources` must outlive it.
+  static ChunkStream* Start(StreamPlan plan, const StreamResources& resources);
+
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+ private:
+  // Referred to by every slice that gRPC holds; tells the stream when the last is gone.
+  class InFlight;
+
+  explicit ChunkStream(const StreamResources& resources);
+
+  void Prepare();
+  // Does what is due next, if anything is.
+  void Advance();
+  void Finish(const absl::Status& status);
+
+  WorkerPool& workers_;
+  const std::shared_ptr<void> active_;
+  std::shared_ptr<ChunkStream> self_;
+  std::optional<ChunkSource> source_;  // used by Prepare, of which one runs at a time
+
+  std::mutex mutex_;  // guards what follows
+  absl::Status status_;
+  bool preparing_ = false;
+  bool writing_ = false;
+  bool source_done_ = false;
+  bool released_ = false;  // gRPC holds no data any more
+  bool finished_ = false;
+  std::optional<grpc::ByteBuffer> next_;
+  grpc::ByteBuffer written_;  // must stay until OnWriteDone
+};
+
+}  // namespace tensorferry::server
+
+#endif  // TENSORFERRY_SERVER_CHUNK_STREAM_H_

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/get_tensors.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "tensorferry/quote.h"
+
+namespace tensorferry::server {
+
+absl::StatusOr<StreamPlan> PlanGetTensors(const Catalog& catalog, const v1::GetTensorsRequest& request) {
+  const absl::StatusOr<std::shared_ptr<const Model>> model = FindModel(catalog, request.model(), request.generation());
+  if (!model.ok()) return model.status();
+  StreamPlan plan;
+  plan.header.set_generation((*model)->generation());
+  for (int i = 0; i < request.reads_size(); ++i) {
+    if (const absl::Status status = AddRead(**model, request.reads(i), plan); !status.ok()) {
+      return absl::Status(status.code(), fmt::format("model {}: read {}: {}", Quote(request.model()), i,
+                                                     std::string(status.message())));
+    }
+  }
+  return plan;
+}
+
+}  // namespace tensorferry::server

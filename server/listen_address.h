@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_SERVER_LISTEN_ADDRESS_H_
+#define TENSORFERRY_SERVER_LISTEN_ADDRESS_H_
+
+#include <string>
+#include <string_view>
+
+namespace tensorferry::server {
+
+// Whether only this machine can reach the address: unix:PATH, localhost, 127.0.0.0/8 or ::1, with a port.
+bool IsLoopback(std::string_view address);
+
+// `address` with its port, if it has one, replaced.
+std::string WithPort(std::string_view address, int port);
+
+}  // namespace tensorferry::server
+
+#endif  // TENSORFERRY_SERVER_LISTEN_ADDRESS_H_

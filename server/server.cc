@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/server.h"
+
+#include <fmt/format.h>
+#include <grpc/grpc.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server_builder.h>
+
+#include <chrono>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "server/listen_address.h"
+#include "tensorferry/quote.h"
+
+namespace tensorferry::server {
+namespace {
+
+void Configure(grpc::ServerBuilder& builder) {
+  // Two servers on one port would share its connections by chance.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 64);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, 600'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  // What our client sends (client/connection.cc) is permitted.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.SetMaxReceiveMessageSize(4 << 20);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, std::shared_ptr<const Catalog> catalog) {
+  if (!options.insecure && !IsLoopback(options.listen)) {
+    return absl::InvalidArgumentError(
+        fmt::format("cannot listen on {}: it is not a loopback address and there is no TLS; say --insecure to serve in "
+                    "plaintext to everybody who reaches it",
+                    Quote(options.listen)));
+  }
+  std::unique_ptr<Server> server(new Server(options, std::move(catalog)));
+  grpc::EnableDefaultHealthCheckService(true);
+  if (options.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  Configure(builder);
+  int port = 0;
+  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(&server->service_);
+  server->server_ = builder.BuildAndStart();
+  if (server->server_ == nullptr || port == 0) {
+    return absl::UnavailableError(
+        fmt::format("cannot listen on {}: the address is in use, not ours or malformed", Quote(options.listen)));
+  }
+  server->address_ = WithPort(options.listen, port);
+  return server;
+}
+
+Server::Server(const Options& options, std::shared_ptr<const Catalog> catalog)
+    : workers_(options.workers),
+      resources_{.buffers = BufferPool::Create(options.chunk_bytes), .workers = &workers_},
+      service_(std::move(catalog), resources_) {}
+
+Server::~Server() {
+  if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
+  // The workers may still hold streams that gRPC is done with.
+  while (active_streams() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
+void Server::StopBeingHealthy() { server_->GetHealthCheckService()->SetServingStatus(false); }
+
+}  // namespace tensorferry::server

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_SERVER_SERVER_H_
+#define TENSORFERRY_SERVER_SERVER_H_
+
+#include <grpcpp/server.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/chunk_stream.h"
+#include "server/options.h"
+#include "server/tensor_service.h"
+#include "server/worker_pool.h"
+#include "tensorferry/storage/catalog.h"
+
+namespace tensorferry::server {
+
+// A catalog served at an address, from Start until it is destroyed. Safe for concurrent use by multiple threads.
+class Server {
+ public:
+  // Errors: INVALID_ARGUMENT: an address that is not loopback without `insecure`; UNAVAILABLE: cannot listen there.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const Options& options, std::shared_ptr<const Catalog> catalog);
+
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+  // Cancels what is still running.
+  ~Server();
+
+  // Where it listens, with the port that was chosen.
+  const std::string& address() const { return address_; }
+
+  // Tells health checks that it is going away. Calls are still served.
+  void StopBeingHealthy();
+  // How many streams have not ended.
+  long active_streams() const { return resources_.active_streams.use_count() - 1; }
+
+ private:
+  Server(const Options& options, std::shared_ptr<const Catalog> catalog);
+
+  WorkerPool workers_;
+  StreamResources resources_;
+  TensorService service_;
+  std::string address_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace tensorferry::server
+
+#endif  // TENSORFERRY_SERVER_SERVER_H_

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/stream_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "lib/wire/proto_conversion.h"
+#include "tensorferry/quote.h"
+
+namespace tensorferry::server {
+namespace {
+
+absl::Status WithSubject(std::string_view kind, std::string_view name, const absl::Status& status) {
+  return absl::Status(status.code(), fmt::format("{} {}: {}", kind, Quote(name), std::string(status.message())));
+}
+
+absl::StatusOr<SlicePlan> PlanSlice(const v1::Read& read, const safetensors::TensorView& tensor) {
+  if (!read.has_slice()) return SlicePlan::Whole(tensor.shape, tensor.size_bytes());
+  const absl::StatusOr<SliceSpec> spec = wire::FromProto(read.slice());
+  if (!spec.ok()) return spec.status();
+  return SlicePlan::Create(*spec, tensor.dtype, tensor.shape);
+}
+
+// Limits a read to what it asked for and adds it.
+absl::Status Add(PlannedRead read, std::int64_t read_offset, std::int64_t read_limit, v1::ReadResult result,
+                 StreamPlan& plan) {
+  const std::int64_t size = read.slice.size_bytes();
+  if (read_offset < 0 || read_limit < 0) {
+    return absl::InvalidArgumentError(
+        fmt::format("read_offset {} and read_limit {} must not be negative", read_offset, read_limit));
+  }
+  if (read_offset > size) {
+    return absl::OutOfRangeError(fmt::format("read_offset {} is behind the result of {} bytes", read_offset, size));
+  }
+  read.result_begin = read_offset;
+  read.result_end = read_limit == 0 ? size : read_offset + std::min(read_limit, size - read_offset);
+  result.set_size_bytes(size);
+  result.mutable_shape()->Add(read.slice.shape().begin(), read.slice.shape().end());
+  plan.header.set_read_count(plan.header.read_count() + 1);
+  plan.header.set_size_bytes(plan.header.size_bytes() + read.result_end - read.result_begin);
+  plan.results.push_back(std::move(result));
+  plan.reads.push_back(std::move(read));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const Model>> FindModel(const Catalog& catalog, const std::string& name,
+                                                       const std::string& generation) {
+  if (name.empty()) return absl::InvalidArgumentError("the request names no model");
+  absl::StatusOr<std::shared_ptr<const Model>> model = catalog.Find(name);
+  if (!model.ok() || generation.empty() || generation == (*model)->generation()) return model;
+  return absl::AbortedError(fmt::format("model {} is of generation {}, not of {} as the request demands", Quote(name),
+                                        (*model)->generation(), Quote(generation)));
+}
+
+absl::Status AddRead(const Model& model, const v1::Read& read, StreamPlan& plan) {
+  const std::optional<std::size_t> index = model.Find(read.tensor());
+  if (!index) return absl::NotFoundError(fmt::format("there is no tensor {} in the model", Quote(read.tensor())));
+  const Model::TensorRef tensor = model.tensor(*index);
+  absl::StatusOr<SlicePlan> slice = PlanSlice(read, tensor.view);
+  if (!slice.ok()) return WithSubject("tensor", read.tensor(), slice.status());
+  v1::ReadResult result;
+  result.set_name(read.tensor());
+  result.set_dtype(std::string(DtypeName(tensor.view.dtype)));
+  PlannedRead planned{.file = tensor.file->file,
+                      .source_offset = tensor.file->tensors->data_offset() + tensor.view.begin,
+                      .source_size_bytes = tensor.view.size_bytes(),
+                      .slice = *std::move(slice)};
+  const absl::Status added = Add(std::move(planned), read.read_offset(), read.read_limit(), std::move(result), plan);
+  return added.ok() ? added : WithSubject("tensor", read.tensor(), added);
+}
+
+absl::Status AddFile(const Model& model, const std::string& file, std::int64_t read_offset, std::int64_t read_limit,
+                     StreamPlan& plan) {
+  const ModelFile* found = model.FindFile(file);
+  if (found == nullptr) return absl::NotFoundError(fmt::format("there is no file {} in the model", Quote(file)));
+  const std::int64_t size = found->file->size_bytes();
+  v1::ReadResult result;
+  result.set_name(file);
+  PlannedRead planned{.file = found->file,
+                      .source_offset = 0,
+                      .source_size_bytes = size,
+                      .slice = SlicePlan::Whole(std::span(&size, 1), size)};
+  plan.header.set_fingerprint(found->fingerprint);
+  const absl::Status added = Add(std::move(planned), read_offset, read_limit, std::move(result), plan);
+  return added.ok() ? added : WithSubject("file", file, added);
+}
+
+absl::StatusOr<StreamPlan> PlanOneRead(const Catalog& catalog, const std::string& model, const std::string& generation,
+                                       const v1::Read& read) {
+  const absl::StatusOr<std::shared_ptr<const Model>> found = FindModel(catalog, model, generation);
+  if (!found.ok()) return found.status();
+  StreamPlan plan;
+  plan.header.set_generation((*found)->generation());
+  if (absl::Status status = AddRead(**found, read, plan); !status.ok()) return WithSubject("model", model, status);
+  return plan;
+}
+
+}  // namespace tensorferry::server

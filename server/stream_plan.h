@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_SERVER_STREAM_PLAN_H_
+#define TENSORFERRY_SERVER_STREAM_PLAN_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "tensorferry/storage/catalog.h"
+#include "tensorferry/storage/mapped_file.h"
+#include "tensorferry/storage/model.h"
+#include "tensorferry/tensor/slice_plan.h"
+#include "tensorferry/v1/tensor_service.pb.h"
+
+namespace tensorferry::server {
+
+// A read that was held against its model: which bytes of which mapping make up its result.
+struct PlannedRead {
+  std::shared_ptr<const MappedFile> file;
+  // The tensor's (or file's) bytes in the mapping.
+  std::int64_t source_offset = 0;
+  std::int64_t source_size_bytes = 0;
+  SlicePlan slice;
+  // The half-open part of the result that was asked for.
+  std::int64_t result_begin = 0;
+  std::int64_t result_end = 0;
+};
+
+// Everything one stream will send. Keeps alive what it refers to, so a new catalog does not disturb it.
+struct StreamPlan {
+  v1::StreamHeader header;
+  // Both in the order of the request.
+  std::vector<v1::ReadResult> results;
+  std::vector<PlannedRead> reads;
+};
+
+// The model that a request names. Errors: INVALID_ARGUMENT: no name; NOT_FOUND; FAILED_PRECONDITION: it cannot be
+// served; ABORTED: `generation` is not empty and not the model's.
+absl::StatusOr<std::shared_ptr<const Model>> FindModel(const Catalog& catalog, const std::string& name,
+                                                       const std::string& generation);
+
+// Holds a read against its model and adds it to `plan`. Errors: NOT_FOUND: no such tensor; INVALID_ARGUMENT: the slice
+// does not fit, or a negative offset or limit; OUT_OF_RANGE: the offset is behind the result's end.
+absl::Status AddRead(const Model& model, const v1::Read& read, StreamPlan& plan);
+
+// Adds a file as it is on disk. Errors: as AddRead.
+absl::Status AddFile(const Model& model, const std::string& file, std::int64_t read_offset, std::int64_t read_limit,
+                     StreamPlan& plan);
+
+// The answer to a request for one read.
+absl::StatusOr<StreamPlan> PlanOneRead(const Catalog& catalog, const std::string& model, const std::string& generation,
+                                       const v1::Read& read);
+
+}  // namespace tensorferry::server
+
+#endif  // TENSORFERRY_SERVER_STREAM_PLAN_H_

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_SERVER_TENSOR_SERVICE_H_
+#define TENSORFERRY_SERVER_TENSOR_SERVICE_H_
+
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <memory>
+#include <utility>
+
+#include "server/chunk_stream.h"
+#include "tensorferry/storage/catalog.h"
+#include "tensorferry/v1/tensor_service.grpc.pb.h"
+
+namespace tensorferry::server {
+
+// The service's methods as gRPC calls them back: unary ones with messages, streams with raw bytes, so that what is
+// served goes out from the mapping without a copy.
+template <typename Base>
+using WithUnaryMethods = v1::TensorService::WithCallbackMethod_ListModels<
+    v1::TensorService::WithCallbackMethod_ListTensors<v1::TensorService::WithCallbackMethod_GetMetadata<Base>>>;
+template <typename Base>
+using WithRawStreams =
+    v1::TensorService::WithRawCallbackMethod_GetTensor<v1::TensorService::WithRawCallbackMethod_GetSlice<
+        v1::TensorService::WithRawCallbackMethod_GetTensors<v1::TensorService::WithRawCallbackMethod_GetFile<Base>>>>;
+
+// Routes each RPC to its handler.
+class TensorService final : public WithUnaryMethods<WithRawStreams<v1::TensorService::Service>> {
+ public:
+  using Stream = grpc::ServerWriteReactor<grpc::ByteBuffer>;
+
+  // `resources` must outlive the service.
+  TensorService(std::shared_ptr<const Catalog> catalog, const StreamResources& resources)
+      : catalog_(std::move(catalog)), resources_(resources) {}
+
+  grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context, const v1::ListModelsRequest* request,
+                                       v1::ListModelsResponse* response) override;
+  grpc::ServerUnaryReactor* ListTensors(grpc::CallbackServerContext* context, const v1::ListTensorsRequest* request,
+                                        v1::ListTensorsResponse* response) override;
+  grpc::ServerUnaryReactor* GetMetadata(grpc::CallbackServerContext* context, const v1::GetMetadataRequest* request,
+                                        v1::GetMetadataResponse* response) override;
+  Stream* GetTensor(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
+  Stream* GetSlice(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
+  Stream* GetTensors(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
+  Stream* GetFile(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
+
+ private:
+  const std::shared_ptr<const Catalog> catalog_;
+  const StreamResources& resources_;
+};
+
+}  // namespace tensorferry::server
+
+#endif  // TENSORFERRY_SERVER_TENSOR_SERVICE_H_
