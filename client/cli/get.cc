@@ -91,7 +91,7 @@ absl::Status GetRaw(const GetJob& job) {
   auto file = AtomicFile::Create(output);
   if (!file.ok()) return file.status();
   if (const absl::Status reserved = Reserve(*file, output, job.result_size_bytes); !reserved.ok()) return reserved;
-  NamedFileDestination destination(file->fd(), output, job.result_size_bytes);
+  FileDestination destination(file->fd(), output, /*file_offset=*/0, job.result_size_bytes);
   if (const absl::Status fetched = FetchInto(job, destination); !fetched.ok()) return fetched;
   return file->Commit();
 }

@@ -9,13 +9,8 @@
 
 #include "absl/status/status.h"
 #include "client/cli/terminal.h"
-#include "tensorferry/files/file_io.h"
 
 namespace tensorferry::cli {
-
-absl::Status NamedFileDestination::Write(std::int64_t offset, std::span<const std::byte> data) {
-  return WriteExactly(fd_, offset, data, path_);
-}
 
 absl::Status StreamDestination::Write(std::int64_t offset, std::span<const std::byte> data) {
   if (offset > position_) {

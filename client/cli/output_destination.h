@@ -12,22 +12,6 @@
 
 namespace tensorferry::cli {
 
-// A file from its beginning, like FileDestination; its errors name the file. Does not own the descriptor.
-class NamedFileDestination final : public Destination {
- public:
-  NamedFileDestination(int fd, std::string path, std::int64_t size_bytes)
-      : fd_(fd), path_(std::move(path)), size_bytes_(size_bytes) {}
-
-  std::int64_t size_bytes() const override { return size_bytes_; }
-  absl::Status Write(std::int64_t offset, std::span<const std::byte> data) override;
-  absl::Status Finish() override { return absl::OkStatus(); }
-
- private:
-  int fd_;
-  std::string path_;
-  std::int64_t size_bytes_;
-};
-
 // A pipe, a device or the like. Takes bytes in order only, which is how a fetch over one connection gives them; what it
 // gives twice is passed over. Does not own the descriptor.
 class StreamDestination final : public Destination {

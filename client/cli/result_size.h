@@ -12,7 +12,7 @@
 namespace tensorferry::cli {
 
 // How many bytes a read of `slice` (absent: everything) of the tensor gives.
-// Errors: INVALID_ARGUMENT: the slice does not fit; DATA_LOSS: `info`, which a server sent, contradicts itself.
+// Errors: INVALID_ARGUMENT: the slice does not fit.
 absl::StatusOr<std::int64_t> ResultSizeBytes(const TensorInfo& info, const std::optional<SliceSpec>& slice);
 
 }  // namespace tensorferry::cli

@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <filesystem>
+#include <random>
 #include <system_error>
 #include <utility>
 
@@ -18,11 +18,16 @@
 namespace tensorferry {
 namespace {
 
-// What open(2) would give a new file; mkostemp gives 0600.
-mode_t NewFileMode() {
-  const mode_t mask = ::umask(0);
-  ::umask(mask);
-  return 0666 & ~mask;
+// Creates a new file beside `target`, with the permissions that the umask leaves. mkostemp would give it to its owner
+// only.
+UniqueFd CreateBeside(const std::filesystem::path& directory, const std::string& name, std::string& path) {
+  std::random_device random;
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    path = (directory / fmt::format(".{}.tmp-{:08x}", name.substr(0, 200), random())).string();
+    UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    if (fd.ok() || errno != EEXIST) return fd;
+  }
+  return {};
 }
 
 absl::Status SyncDirectory(const std::filesystem::path& directory) {
@@ -54,12 +59,10 @@ absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path) {
   if (name.empty() || name == "." || name == "..") {
     return absl::InvalidArgumentError(fmt::format("cannot write {}: it names no file", Quote(path)));
   }
-  std::string temporary = (DirectoryOf(target) / fmt::format(".{}.tmp-XXXXXX", name.substr(0, 200))).string();
-  UniqueFd fd(::mkostemp(temporary.data(), O_CLOEXEC));
+  std::string temporary;
+  UniqueFd fd = CreateBeside(DirectoryOf(target), name, temporary);
   if (!fd.ok()) return ErrnoStatus(errno, "cannot write", path);
-  AtomicFile file(std::move(target), std::move(temporary), std::move(fd));
-  if (::fchmod(file.fd(), NewFileMode()) != 0) return ErrnoStatus(errno, "cannot write", path);
-  return file;
+  return AtomicFile(std::move(target), std::move(temporary), std::move(fd));
 }
 
 AtomicFile::AtomicFile(std::string path, std::string temporary_path, UniqueFd fd)

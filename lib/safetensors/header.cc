@@ -17,6 +17,10 @@
 namespace tensorferry::safetensors {
 namespace {
 
+// What Header::Entry can hold.
+constexpr std::int64_t kMaxRank = 65'535;
+constexpr std::int64_t kMaxHeaderBytes = 4'294'967'295;
+
 // Turns the events of a header's JSON into tensors. The structure is fixed and two levels deep, so the state is which
 // value is expected; whatever an entry has beside its three fields is skipped, whole.
 class HeaderReader : public JsonReader<HeaderReader> {
@@ -96,7 +100,7 @@ class HeaderReader : public JsonReader<HeaderReader> {
       return FailEntry(
           fmt::format("dimension {} is {}, which does not fit into a signed 64-bit integer", shape_.size(), value));
     }
-    if (static_cast<std::int64_t>(shape_.size()) == limits_.rank) {
+    if (static_cast<std::int64_t>(shape_.size()) == std::min(limits_.rank, kMaxRank)) {
       return FailEntry(fmt::format("it has more dimensions than the limit of {}", limits_.rank));
     }
     shape_.push_back(static_cast<std::int64_t>(value));
@@ -212,7 +216,7 @@ absl::StatusOr<std::int64_t> ParseHeaderSize(std::span<const std::byte, 8> prefi
 }
 
 absl::StatusOr<Header> Header::Parse(std::string_view json, std::int64_t data_size_bytes, const Limits& limits) {
-  if (static_cast<std::int64_t>(json.size()) > limits.header_bytes) {
+  if (static_cast<std::int64_t>(json.size()) > std::min(limits.header_bytes, kMaxHeaderBytes)) {
     return absl::DataLossError(
         fmt::format("header: it has {} bytes, the limit is {}", json.size(), limits.header_bytes));
   }

@@ -35,8 +35,8 @@ absl::Status HeaderBuilder::Add(std::string_view name, Dtype dtype, std::span<co
                               .name_offset = static_cast<std::uint32_t>(header_.names_.size()),
                               .shape_offset = static_cast<std::uint32_t>(header_.shapes_.size()),
                               .name_size = static_cast<std::uint32_t>(name.size()),
-                              .dtype = dtype,
-                              .rank = static_cast<std::uint8_t>(shape.size())});
+                              .rank = static_cast<std::uint16_t>(shape.size()),
+                              .dtype = dtype});
   header_.names_ += name;
   header_.shapes_.insert(header_.shapes_.end(), shape.begin(), shape.end());
   return absl::OkStatus();

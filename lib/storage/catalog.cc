@@ -41,7 +41,7 @@ class Scanner {
     AddModels(directory, listing->files);
     for (const std::string& name : listing->directories) {
       const std::string path = Join(directory, name);
-      // What cannot be entered is shown with its reason, unless it lies outside the root.
+      // What cannot be entered is shown with its reason.
       if (absl::Status status = Scan(path); !status.ok()) entries_.emplace(path, Catalog::Entry{status, true});
     }
     above_.pop_back();
@@ -62,7 +62,8 @@ class Scanner {
     const absl::StatusOr<std::shared_ptr<const Model>> whole = loader.LoadDirectory();
     for (const auto& [name, file] : loader.safetensors_files()) {
       const bool named_by_index = loader.has_index() && whole.ok() && (*whole)->FindFile(name) != nullptr;
-      const bool only_file = directory != "." && loader.safetensors_files().size() == 1 && !loader.has_index();
+      const bool only_file =
+          whole.ok() && directory != "." && loader.safetensors_files().size() == 1 && !loader.has_index();
       entries_.emplace(Join(directory, name), Catalog::Entry{FileModel(file), !named_by_index && !only_file});
     }
     entries_.emplace(directory, Catalog::Entry{whole, true});

@@ -53,6 +53,7 @@ ModelLoader::ModelLoader(const RootDirectory& root, std::string directory, const
                          const safetensors::Limits& limits)
     : root_(root), directory_(std::move(directory)), limits_(limits) {
   for (const std::string& name : files) {
+    if (name.starts_with('.')) continue;
     if (name.ends_with(kTensorsSuffix)) {
       safetensors_.emplace(name, LoadSafetensors(root_, PathOf(name), name, limits_));
     } else if (name.ends_with(kIndexSuffix)) {

@@ -59,9 +59,11 @@ std::string EscapeWith(std::string_view text, bool quotes) {
   return escaped;
 }
 
-// The largest cut at or below `size` that does not split a code point.
+// The largest cut at or below `size` that does not split a code point; `size` itself where the text is not UTF-8.
 std::size_t CutBefore(std::string_view text, std::size_t size) {
-  while (size > 0 && (static_cast<std::uint8_t>(text[size]) & 0xC0) == 0x80) --size;
+  for (std::size_t back = 0; back < 4 && back <= size; ++back) {
+    if ((static_cast<std::uint8_t>(text[size - back]) & 0xC0) != 0x80) return size - back;
+  }
   return size;
 }
 

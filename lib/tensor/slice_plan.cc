@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
-#include <limits>
 #include <optional>
 #include <utility>
 
@@ -63,7 +62,7 @@ absl::StatusOr<SlicePlan> SlicePlan::Create(const SliceSpec& spec, Dtype dtype, 
         fmt::format("the slice has {} entries, the tensor {} dimensions", spec.dimensions.size(), rank));
   }
   const std::optional<std::uint64_t> source_bits = CheckedBits(dtype, shape);
-  if (!source_bits || *source_bits % 8 != 0 || *source_bits / 8 > std::numeric_limits<std::int64_t>::max() / 8) {
+  if (!source_bits || *source_bits % 8 != 0 || *source_bits / 8 > std::uint64_t{1} << 60) {
     return absl::InvalidArgumentError("the tensor's size is not a whole number of bytes, or too large");
   }
 
@@ -112,7 +111,10 @@ absl::StatusOr<SlicePlan> SlicePlan::Create(const SliceSpec& spec, Dtype dtype, 
   };
   const std::size_t innermost = rank == 0 ? 0 : rank - 1;
   if (base_bits % 8 != 0) return split_error("the start of the slice", innermost);
-  if (run_bits % 8 != 0) return split_error("a run", loops.empty() ? innermost : loops.front().dimension);
+  if (run_bits % 8 != 0) {
+    // What ends the run is the dimension inside the innermost loop, or that loop where there is none inside.
+    return split_error("a run", loops.empty() ? innermost : std::min(loops.front().dimension + 1, innermost));
+  }
   for (const BitLoop& loop : loops) {
     if (loop.stride_bits % 8 != 0) return split_error("a step", loop.dimension);
   }

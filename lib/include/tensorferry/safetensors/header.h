@@ -16,7 +16,8 @@
 
 namespace tensorferry::safetensors {
 
-// What a header may cost. The defaults admit every model that is published today.
+// What a header may cost. The defaults admit every model that is published today. Whatever is said here, a header has
+// less than 4 GiB and a rank below 2^16.
 struct Limits {
   std::int64_t header_bytes = 100'000'000;
   std::int64_t tensors = 1'000'000;
@@ -84,8 +85,8 @@ class Header {
     std::uint32_t name_offset = 0;   // in names_
     std::uint32_t shape_offset = 0;  // in shapes_
     std::uint32_t name_size = 0;
+    std::uint16_t rank = 0;
     Dtype dtype = Dtype::kU8;
-    std::uint8_t rank = 0;
   };
 
   Header() = default;

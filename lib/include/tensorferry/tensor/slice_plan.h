@@ -18,10 +18,9 @@ namespace tensorferry {
 // concurrent use by multiple threads.
 class SlicePlan {
  public:
-  // Holds `spec` against a tensor. The tensor's size must be a whole number of bytes that an int64 can hold, as the
-  // validation of a header guarantees.
+  // Holds `spec` against a tensor. The tensor's size must be a whole number of bytes, and at most 2^60.
   // Errors: INVALID_ARGUMENT: more entries than dimensions, an index out of bounds, a step below 1, a dtype narrower
-  // than a byte that would be cut inside a byte. The message names the dimension and its size.
+  // than a byte that would be cut inside a byte. The message names the dimension.
   static absl::StatusOr<SlicePlan> Create(const SliceSpec& spec, Dtype dtype, std::span<const std::int64_t> shape);
 
   // The slice that takes everything, of a tensor or of any other `size_bytes` contiguous bytes.

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "client/assembler.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/testing/safetensors_bytes.h"
+#include "tests/testing/status_matchers.h"
+
+namespace tensorferry {
+namespace {
+
+using test::StatusIs;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr auto kDataLoss = absl::StatusCode::kDataLoss;
+
+// A chunk in the making. What is said twice is there twice.
+class ChunkOf {
+ public:
+  ChunkOf&& Header(std::string generation, std::int64_t reads) && {
+    chunk_.head.mutable_header()->set_generation(std::move(generation));
+    chunk_.head.mutable_header()->set_read_count(reads);
+    return std::move(*this);
+  }
+  ChunkOf&& Fingerprint(std::string fingerprint) && {
+    chunk_.head.mutable_header()->set_fingerprint(std::move(fingerprint));
+    return std::move(*this);
+  }
+  ChunkOf&& Result(std::string name, std::string dtype, std::vector<std::int64_t> shape, std::int64_t size) && {
+    v1::ReadResult& result = *chunk_.head.add_results();
+    result.set_name(std::move(name));
+    result.set_dtype(std::move(dtype));
+    result.mutable_shape()->Add(shape.begin(), shape.end());
+    result.set_size_bytes(size);
+    return std::move(*this);
+  }
+  ChunkOf&& Data(std::int64_t read, std::int64_t offset, std::string bytes) && {
+    v1::Segment& segment = *chunk_.head.add_segments();
+    segment.set_read(read);
+    segment.set_result_offset(offset);
+    segment.set_size_bytes(static_cast<std::int64_t>(bytes.size()));
+    bytes_.push_back(std::move(bytes));
+    chunk_.data.push_back(test::AsBytes(bytes_.back()));
+    chunk_.data_size_bytes += segment.size_bytes();
+    return std::move(*this);
+  }
+
+  const wire::DecodedChunk& chunk() const { return chunk_; }
+
+ private:
+  wire::DecodedChunk chunk_;
+  std::deque<std::string> bytes_;
+};
+
+class AssemblerTest : public ::testing::Test {
+ protected:
+  // Two tensors of bytes, "a" of 4 and "b" of 6, of which bytes [2, 6) of "b" are missing.
+  std::vector<ExpectedPart> Parts() {
+    return {{.name = "a", .begin = 0, .end = 4, .result_bytes = 4, .destination = &to_a_},
+            {.name = "b", .begin = 2, .end = 6, .result_bytes = 6, .destination = &to_b_}};
+  }
+  static ChunkOf Announcement() {
+    return ChunkOf().Header("g1", 2).Result("a", "U8", {4}, 4).Result("b", "U8", {2, 3}, 6);
+  }
+  absl::Status Add(const ChunkOf& chunk) { return assembler_.Add(chunk.chunk()); }
+
+  std::string a_ = "....";
+  std::string b_ = "......";
+  HostDestination to_a_{std::as_writable_bytes(std::span(a_))};
+  HostDestination to_b_{std::as_writable_bytes(std::span(b_))};
+  Assembler assembler_{Parts(), "", ""};
+};
+
+TEST_F(AssemblerTest, PutsBytesWhereTheyBelong) {
+  TF_ASSERT_OK(Add(Announcement().Data(1, 2, "cd").Data(0, 0, "w")));
+  TF_ASSERT_OK(Add(ChunkOf().Data(0, 1, "xyz").Data(1, 4, "ef")));
+  TF_EXPECT_OK(assembler_.CheckComplete());
+  EXPECT_EQ(a_, "wxyz");
+  EXPECT_EQ(b_, "..cdef");
+  EXPECT_EQ(assembler_.generation(), "g1");
+  ASSERT_EQ(assembler_.results().size(), 2U);
+  EXPECT_THAT(assembler_.results()[1].shape, ElementsAre(2, 3));
+}
+
+TEST_F(AssemblerTest, ResultsMayComeOverSeveralChunks) {
+  TF_ASSERT_OK(Add(ChunkOf().Header("g1", 2).Result("a", "U8", {4}, 4)));
+  TF_ASSERT_OK(Add(ChunkOf().Result("b", "U8", {6}, 6).Data(0, 0, "wxyz").Data(1, 2, "cdef")));
+  TF_EXPECT_OK(assembler_.CheckComplete());
+}
+
+TEST_F(AssemblerTest, MissingEndIsNamed) {
+  TF_ASSERT_OK(Add(Announcement().Data(0, 0, "wxyz").Data(1, 2, "cd")));
+  EXPECT_THAT(assembler_.CheckComplete(), StatusIs(kDataLoss, HasSubstr("bytes [4, 6) of \"b\" missing")));
+}
+
+TEST_F(AssemblerTest, EmptyStreamIsNotComplete) {
+  EXPECT_THAT(assembler_.CheckComplete(), StatusIs(kDataLoss, HasSubstr("before its header")));
+}
+
+TEST_F(AssemblerTest, MissingResultIsNotComplete) {
+  TF_ASSERT_OK(Add(ChunkOf().Header("g1", 2).Result("a", "U8", {4}, 4)));
+  EXPECT_THAT(assembler_.CheckComplete(), StatusIs(kDataLoss, HasSubstr("before all results")));
+}
+
+TEST_F(AssemblerTest, DataBeforeTheHeaderIsRefused) {
+  EXPECT_THAT(Add(ChunkOf().Data(0, 0, "wxyz")), StatusIs(kDataLoss, HasSubstr("begin with a header")));
+}
+
+TEST_F(AssemblerTest, SecondHeaderIsRefused) {
+  TF_ASSERT_OK(Add(Announcement()));
+  EXPECT_THAT(Add(Announcement()), StatusIs(kDataLoss, HasSubstr("second header")));
+}
+
+TEST_F(AssemblerTest, DataBeforeAllResultsIsRefused) {
+  EXPECT_THAT(Add(ChunkOf().Header("g1", 2).Result("a", "U8", {4}, 4).Data(0, 0, "wxyz")),
+              StatusIs(kDataLoss, HasSubstr("before all results")));
+}
+
+TEST_F(AssemblerTest, GapDuplicateExcessAndStrangersAreRefused) {
+  const std::vector<std::pair<int, std::pair<int, std::string>>> kWrong = {
+      {0, {1, "x"}},      // a gap
+      {1, {0, "ab"}},     // before what was asked for
+      {0, {0, "wxyz!"}},  // behind the end
+      {1, {2, "cdef!"}},  // behind the end
+      {2, {0, "w"}},      // a read that was not asked for
+      {-1, {0, "w"}},     //
+      {0, {-1, "w"}},     //
+  };
+  for (const auto& [read, data] : kWrong) {
+    Assembler assembler(Parts(), "", "");
+    EXPECT_THAT(assembler.Add(Announcement().Data(read, data.first, data.second).chunk()), StatusIs(kDataLoss))
+        << read << " " << data.first;
+  }
+  TF_ASSERT_OK(Add(Announcement().Data(0, 0, "wx")));
+  EXPECT_THAT(Add(ChunkOf().Data(0, 0, "wx")), StatusIs(kDataLoss, HasSubstr("[2, 4) are missing"))) << "a duplicate";
+}
+
+TEST_F(AssemblerTest, WrongReadCountIsRefused) {
+  EXPECT_THAT(Add(ChunkOf().Header("g1", 3)), StatusIs(kDataLoss, HasSubstr("3 reads, 2 were asked for")));
+}
+
+TEST_F(AssemblerTest, AnotherTensorThanAskedForIsRefused) {
+  EXPECT_THAT(Add(ChunkOf().Header("g1", 2).Result("b", "U8", {4}, 4)), StatusIs(kDataLoss, HasSubstr("\"b\" where")));
+}
+
+TEST_F(AssemblerTest, DestinationOfAnotherSizeIsTheCallersError) {
+  EXPECT_THAT(Add(ChunkOf().Header("g1", 2).Result("a", "U8", {5}, 5)),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("\"a\" has 4 bytes, the result 5")));
+}
+
+TEST_F(AssemblerTest, SizeThatShapeAndDtypeCannotHaveIsRefused) {
+  for (const std::vector<std::int64_t>& shape :
+       {std::vector<std::int64_t>{5}, {-4}, {2, std::int64_t{1} << 62}, {}, {std::int64_t{1} << 62, 16}}) {
+    Assembler assembler(Parts(), "", "");
+    EXPECT_THAT(assembler.Add(ChunkOf().Header("g1", 2).Result("a", "U8", shape, 4).chunk()), StatusIs(kDataLoss));
+  }
+  EXPECT_THAT(Add(ChunkOf().Header("g1", 2).Result("a", "F31", {4}, 4)), StatusIs(kDataLoss, HasSubstr("F31")));
+}
+
+TEST_F(AssemblerTest, AnotherGenerationThanDemandedIsAborted) {
+  Assembler assembler(Parts(), "g0", "");
+  EXPECT_THAT(assembler.Add(Announcement().chunk()), StatusIs(absl::StatusCode::kAborted, HasSubstr("g0")));
+}
+
+TEST_F(AssemblerTest, MissingGenerationIsRefused) {
+  EXPECT_THAT(Add(ChunkOf().Header("", 2)), StatusIs(kDataLoss, HasSubstr("no generation")));
+}
+
+TEST_F(AssemblerTest, AnotherFingerprintThanDemandedIsAborted) {
+  Assembler assembler({{.name = "f", .is_file = true, .begin = 0, .end = 4, .destination = &to_a_}}, "", "p0");
+  EXPECT_THAT(assembler.Add(ChunkOf().Header("g1", 1).Fingerprint("p1").chunk()),
+              StatusIs(absl::StatusCode::kAborted, HasSubstr("p1")));
+}
+
+TEST_F(AssemblerTest, RunOfAFileGoesToTheStartOfItsDestination) {
+  Assembler assembler({{.name = "f", .is_file = true, .begin = 10, .end = 14, .destination = &to_a_, .origin = 10}}, "",
+                      "p1");
+  TF_ASSERT_OK(
+      assembler.Add(ChunkOf().Header("g1", 1).Fingerprint("p1").Result("f", "", {20}, 20).Data(0, 10, "wxyz").chunk()));
+  TF_EXPECT_OK(assembler.CheckComplete());
+  EXPECT_EQ(a_, "wxyz");
+}
+
+TEST_F(AssemblerTest, RangeBehindTheEndOfAFileIsTheCallersError) {
+  Assembler assembler({{.name = "f", .is_file = true, .begin = 10, .end = 14, .destination = &to_a_, .origin = 10}}, "",
+                      "");
+  EXPECT_THAT(assembler.Add(ChunkOf().Header("g1", 1).Result("f", "", {13}, 13).chunk()),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("[10, 14) exceed \"f\" of 13 bytes")));
+}
+
+}  // namespace
+}  // namespace tensorferry

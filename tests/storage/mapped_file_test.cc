@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tensorferry/storage/mapped_file.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "tests/testing/safetensors_bytes.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
+
+namespace tensorferry {
+namespace {
+
+using test::StatusIs;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+using MappedFilePtr = std::shared_ptr<const MappedFile>;
+
+void SetModified(const std::string& path, std::int64_t seconds, std::int64_t nanoseconds) {
+  const timespec times[2] = {{seconds, nanoseconds}, {seconds, nanoseconds}};
+  ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
+}
+
+TEST(MappedFileTest, BytesOfTheFileAreMapped) {
+  const test::TempDir dir;
+  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(dir.Write("f", "hello")));
+  EXPECT_EQ(test::AsString(file->bytes()), "hello");
+  EXPECT_EQ(file->size_bytes(), 5);
+  EXPECT_EQ(file->path(), dir.Path("f"));
+  EXPECT_GE(file->fd(), 0);
+  TF_EXPECT_OK(file->CheckUnchanged());
+}
+
+TEST(MappedFileTest, EmptyFileHasNoBytes) {
+  const test::TempDir dir;
+  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(dir.Write("f", "")));
+  EXPECT_EQ(file->size_bytes(), 0);
+  TF_EXPECT_OK(file->CheckUnchanged());
+  TF_EXPECT_OK(file->Populate(0, 0));
+}
+
+TEST(MappedFileTest, DescriptorIsClosedWithTheFileAndNotGivenToOtherPrograms) {
+  const test::TempDir dir;
+  TF_ASSERT_OK_AND_ASSIGN(MappedFilePtr file, MappedFile::Open(dir.Write("f", "x")));
+  const int fd = file->fd();
+  EXPECT_EQ(::fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+  file.reset();
+  EXPECT_EQ(::fcntl(fd, F_GETFD), -1);
+}
+
+TEST(MappedFileTest, MapOwnsTheDescriptor) {
+  const test::TempDir dir;
+  UniqueFd fd(::open(dir.Write("f", "xy").c_str(), O_RDONLY | O_CLOEXEC));
+  const int number = fd.get();
+  TF_ASSERT_OK_AND_ASSIGN(MappedFilePtr file, MappedFile::Map(std::move(fd), "a name"));
+  EXPECT_EQ(test::AsString(file->bytes()), "xy");
+  EXPECT_EQ(file->path(), "a name");
+  file.reset();
+  EXPECT_EQ(::fcntl(number, F_GETFD), -1);
+}
+
+TEST(MappedFileTest, WhatIsNoRegularFileIsRefusedAtOnceAndNamed) {
+  const test::TempDir dir;
+  const auto not_regular = [](const std::string& path) {
+    return StatusIs(absl::StatusCode::kFailedPrecondition, AllOf(HasSubstr(path), HasSubstr("not a regular file")));
+  };
+  const std::string fifo = dir.MakeFifo("fifo");
+  EXPECT_THAT(MappedFile::Open(fifo), not_regular(fifo)) << "nobody ever writes to it";
+  EXPECT_THAT(MappedFile::Open(dir.path()), not_regular(dir.path()));
+  EXPECT_THAT(MappedFile::Open("/dev/zero"), not_regular("/dev/zero"));
+  const absl::StatusOr<MappedFilePtr> socket = MappedFile::Open(dir.MakeSocket("socket"));
+  EXPECT_FALSE(socket.ok());
+  EXPECT_THAT(test::MessageOf(socket), HasSubstr("socket"));
+}
+
+TEST(MappedFileTest, FileThatDoesNotExistIsNamed) {
+  const test::TempDir dir;
+  EXPECT_THAT(MappedFile::Open(dir.Path("none")), StatusIs(absl::StatusCode::kNotFound, HasSubstr(dir.Path("none"))));
+  dir.MakeLink("loop", "loop");
+  EXPECT_FALSE(MappedFile::Open(dir.Path("loop")).ok());
+  EXPECT_FALSE(MappedFile::Open("").ok());
+}
+
+TEST(MappedFileTest, LinkIsFollowed) {
+  const test::TempDir dir;
+  dir.Write("f", "hello");
+  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(dir.MakeLink("link", "f")));
+  EXPECT_EQ(test::AsString(file->bytes()), "hello");
+}
+
+TEST(MappedFileTest, SameFileHasTheSameIdentityAndAnotherFileAnother) {
+  const test::TempDir dir;
+  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(dir.Write("f", "hello")));
+  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr again, MappedFile::Open(dir.MakeLink("link", "f")));
+  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr other, MappedFile::Open(dir.Write("g", "hello")));
+  EXPECT_EQ(file->identity(), again->identity());
+  EXPECT_NE(file->identity(), other->identity());
+  EXPECT_EQ(file->identity().size_bytes, 5);
+}
+
+TEST(CheckUnchangedTest, FileThatGrewOrShrankIsAborted) {
+  const test::TempDir dir;
+  const std::string path = dir.Write("f", "hello");
+  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(path));
+  ASSERT_EQ(::truncate(path.c_str(), 3), 0);
+  EXPECT_THAT(file->CheckUnchanged(), StatusIs(absl::StatusCode::kAborted, HasSubstr(path)));
+  ASSERT_EQ(::truncate(path.c_str(), 9), 0);
+  EXPECT_THAT(file->CheckUnchanged(), StatusIs(absl::StatusCode::kAborted));
+}
+
+TEST(CheckUnchangedTest, FileThatWasWrittenToIsAborted) {
+  const test::TempDir dir;
+  const std::string path = dir.Write("f", "hello");
+  SetModified(path, 1'700'000'000, 5);
+  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(path));
+  TF_EXPECT_OK(file->CheckUnchanged());
+  dir.Write("f", "HELLO");
+  EXPECT_THAT(file->CheckUnchanged(), StatusIs(absl::StatusCode::kAborted, HasSubstr(path)));
+}
+
+TEST(CheckUnchangedTest, OneNanosecondIsEnough) {
+  const test::TempDir dir;
+  const std::string path = dir.Write("f", "hello");
+  SetModified(path, 1'700'000'000, 5);
+  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(path));
+  SetModified(path, 1'700'000'000, 6);
+  EXPECT_THAT(file->CheckUnchanged(), StatusIs(absl::StatusCode::kAborted));
+}
+
+TEST(CheckUnchangedTest, FileThatWasReplacedOrRemovedIsUnchangedAndKeepsItsBytes) {
+  const test::TempDir dir;
+  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(dir.Write("f", "old")));
+  ASSERT_EQ(std::rename(dir.Write("g", "new").c_str(), dir.Path("f").c_str()), 0);
+  TF_EXPECT_OK(file->CheckUnchanged());
+  EXPECT_EQ(test::AsString(file->bytes()), "old");
+  ASSERT_EQ(::unlink(dir.Path("f").c_str()), 0);
+  TF_EXPECT_OK(file->CheckUnchanged());
+}
+
+TEST(CheckUnchangedTest, OtherPermissionsOrAnotherNameAreNoChange) {
+  const test::TempDir dir;
+  const std::string path = dir.Write("f", "hello");
+  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(path));
+  ASSERT_EQ(::chmod(path.c_str(), 0400), 0);
+  ASSERT_EQ(std::rename(path.c_str(), dir.Path("g").c_str()), 0);
+  TF_EXPECT_OK(file->CheckUnchanged());
+}
+
+TEST(PopulateTest, AnyRangeOfTheFileIsBroughtIn) {
+  const test::TempDir dir;
+  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(dir.Write("f", std::string(20'000, 'x'))));
+  for (const std::int64_t begin : {0, 1, 4095, 4096, 4097, 19'999, 20'000}) {
+    for (const std::int64_t end : {0, 1, 4096, 12'288, 19'999, 20'000}) {
+      if (begin > end) continue;
+      TF_EXPECT_OK(file->Populate(begin, end - begin));
+    }
+  }
+}
+
+TEST(PopulateTest, RangeThatIsGoneIsDataLossAndWhatIsLeftIsBroughtIn) {
+  const test::TempDir dir;
+  const std::string path = dir.Write("f", std::string(40'000, 'x'));
+  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(path));
+  ASSERT_EQ(::truncate(path.c_str(), 10'000), 0);
+  TF_EXPECT_OK(file->Populate(0, 10'000));
+  EXPECT_THAT(file->Populate(0, 40'000), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(path)));
+  EXPECT_THAT(file->Populate(39'999, 1), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(path)));
+}
+
+}  // namespace
+}  // namespace tensorferry

@@ -1,0 +1,72 @@
+find_package(GTest CONFIG REQUIRED)
+
+# Under sanitizers everything takes longer and random tests do less.
+if(TENSORFERRY_SANITIZE)
+  set(TEST_ENVIRONMENT TENSORFERRY_SANITIZED=1 TENSORFERRY_TEST_SLICES=2000)
+  set(TEST_TIMEOUT 1200)
+else()
+  set(TEST_TIMEOUT 600)
+endif()
+list(APPEND TEST_ENVIRONMENT
+  ASAN_OPTIONS=detect_leaks=1:abort_on_error=0
+  UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+  "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=${CMAKE_CURRENT_SOURCE_DIR}/testing/tsan.supp"
+  TENSORFERRY_BIN_DIR=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}
+  TENSORFERRY_PROTO_DIR=${PROJECT_SOURCE_DIR}/proto)
+
+# What all gtest programs share, so that its headers are precompiled once; which works only if all are compiled alike.
+set(CMAKE_POSITION_INDEPENDENT_CODE OFF)
+add_library(tensorferry_gtest_main STATIC testing/gtest_main.cc)
+target_link_libraries(tensorferry_gtest_main PUBLIC tensorferry_testing GTest::gmock GTest::gtest Threads::Threads fmt::fmt
+                                                    tensorferry_options)
+target_compile_options(tensorferry_gtest_main PUBLIC -pthread) # as gRPC does: see above
+target_precompile_headers(tensorferry_gtest_main PRIVATE <gmock/gmock.h> <gtest/gtest.h> <fmt/format.h>)
+
+# tensorferry_test(NAME SOURCES ... LIBRARIES ...)
+function(tensorferry_test NAME)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LIBRARIES" ${ARGN})
+  add_executable(${NAME} ${ARG_SOURCES})
+  set_target_properties(${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  target_link_libraries(${NAME} PRIVATE ${ARG_LIBRARIES} tensorferry_gtest_main)
+  target_precompile_headers(${NAME} REUSE_FROM tensorferry_gtest_main)
+  add_test(NAME ${NAME} COMMAND ${NAME})
+  set_tests_properties(${NAME} PROPERTIES ENVIRONMENT "${TEST_ENVIRONMENT}" TIMEOUT ${TEST_TIMEOUT})
+endfunction()
+
+# tensorferry_python_test(NAME SCRIPT ARGUMENTS...)
+function(tensorferry_python_test NAME SCRIPT)
+  add_test(NAME ${NAME} COMMAND ${TENSORFERRY_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/${SCRIPT} ${ARGN})
+  set_tests_properties(${NAME} PROPERTIES ENVIRONMENT "${TEST_ENVIRONMENT}" TIMEOUT ${TEST_TIMEOUT})
+endfunction()
+
+tensorferry_test(tensor_test
+  SOURCES tensor/dtype_test.cc tensor/quote_test.cc tensor/slice_plan_oracle_test.cc tensor/slice_plan_test.cc
+          tensor/slice_test.cc checksum/crc32c_test.cc
+  LIBRARIES tensorferry::tensor tensorferry::checksum)
+tensorferry_test(safetensors_test
+  SOURCES safetensors/header_cases_json.cc safetensors/header_cases_tensors.cc safetensors/header_mutation_test.cc
+          safetensors/header_test.cc safetensors/index_test.cc safetensors/writer_test.cc
+  LIBRARIES tensorferry::safetensors)
+tensorferry_test(storage_test
+  SOURCES storage/catalog_test.cc storage/generation_test.cc storage/mapped_file_test.cc storage/model_test.cc storage/safetensors_file_test.cc
+  LIBRARIES tensorferry::safetensors)
+tensorferry_test(wire_test SOURCES wire/chunk_test.cc LIBRARIES tensorferry::wire tensorferry::checksum)
+tensorferry_test(client_test
+  SOURCES client/assembler_test.cc client/fetch_plan_test.cc
+  LIBRARIES tensorferry::client tensorferry::wire)
+tensorferry_test(server_test
+  SOURCES server/chunk_source_test.cc server/names_test.cc
+  LIBRARIES tensorferry::server)
+tensorferry_test(fetch_test SOURCES e2e/fetch_test.cc LIBRARIES tensorferry::server tensorferry::client)
+
+tensorferry_python_test(reference_test safetensors/reference_test.py $<TARGET_FILE:tensorferry>)
+foreach(TEST IN ITEMS stock_client real_model slice_oracle sharded_model cli memory)
+  tensorferry_python_test(e2e_${TEST}_test e2e/${TEST}_test.py)
+endforeach()
+if(NOT TENSORFERRY_SANITIZE)
+  # What it links would need the sanitizer, too.
+  add_test(NAME install_test COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/install/install_test.sh ${PROJECT_BINARY_DIR} ${PROJECT_SOURCE_DIR})
+  set_tests_properties(install_test PROPERTIES ENVIRONMENT "${TEST_ENVIRONMENT}" TIMEOUT ${TEST_TIMEOUT})
+endif()
+# These measure memory or use most of a core: alone they say what they mean.
+set_tests_properties(e2e_memory_test PROPERTIES RUN_SERIAL ON)
