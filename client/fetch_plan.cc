@@ -116,7 +116,8 @@ absl::StatusOr<std::vector<Lane>> PlanFetch(std::string_view model, const std::s
     const std::int64_t size = reads[i].destination->size_bytes();
     std::int64_t begin = 0;
     do {
-      if (room == 0) {
+      // An empty read goes along with what is before it: it is worth no connection of its own.
+      if (room == 0 && begin < size) {
         lanes.push_back(builder.Take());
         room = lane_bytes;
       }

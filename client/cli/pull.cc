@@ -72,6 +72,8 @@ absl::Status PullFile(const PullJob& job, const FileInfo& file, PullDirectory& d
   auto partial = directory.OpenPartial(file);
   if (!partial.ok()) return partial.status();
   const absl::Status fetched = job.interrupt.Explain(FetchMissing(job, file, *partial));
+  // Bytes that were sent before the server noticed that its file changed may be those of neither version.
+  if (absl::IsAborted(fetched)) directory.Discard(file);
   if (!fetched.ok()) return ExplainPartial(fetched, file, *partial);
   if (const absl::Status published = directory.Publish(file, *partial); !published.ok()) return published;
 

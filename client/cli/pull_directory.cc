@@ -119,6 +119,11 @@ absl::Status PullDirectory::Publish(const FileInfo& file, const PartialFile& par
   return absl::OkStatus();
 }
 
+void PullDirectory::Discard(const FileInfo& file) const {
+  ::unlinkat(state_fd_.get(), PartialFile::DataName(file.name).c_str(), 0);
+  ::unlinkat(state_fd_.get(), PartialFile::StateName(file.name).c_str(), 0);
+}
+
 void PullDirectory::RemoveLeftovers(const std::set<std::string>& keep) const {
   for (const std::string& name : ListNames(state_fd_.get())) {
     const std::string owner = OwnerOf(name);

@@ -18,8 +18,7 @@ namespace tensorferry::cli {
 bool IsPullableName(std::string_view name);
 
 // The directory that a pull fills. Beside the files it holds `.tensorferry`: partial files, the record of what was
-// pulled
-// (`pulled.json`) and the lock that keeps a second pull out while this object lives.
+// pulled (`pulled.json`) and the lock that keeps a second pull out while this object lives.
 class PullDirectory {
  public:
   // Creates the directory if need be.
@@ -36,6 +35,9 @@ class PullDirectory {
 
   // Gives the file, whose partial file is complete, its final name, and records it: on disk when it returns.
   absl::Status Publish(const FileInfo& file, const PartialFile& partial);
+
+  // Throws away what is here of the file.
+  void Discard(const FileInfo& file) const;
 
   // Removes partial files but those of files in `keep`.
   void RemoveLeftovers(const std::set<std::string>& keep) const;
