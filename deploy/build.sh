@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# deploy/build.sh PRESET [-DNAME=VALUE...] [TARGET...]: configures the preset where that is new or a -D is given, and
+# builds all targets or those named. Shows ninja's own progress on a terminal, else a line now and then; the output of
+# the compiler only if it fails.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+if (($# == 0)); then
+  echo "build.sh: say which preset: debug, release, asan, tsan or fuzz" >&2
+  exit 2
+fi
+preset=$1
+shift
+directory=build/$preset
+definitions=()
+targets=()
+for argument in "$@"; do
+  if [[ $argument == -D* ]]; then definitions+=("$argument"); else targets+=("$argument"); fi
+done
+mkdir -p "$directory"
+log=$directory/build.log
+seconds_between_lines=20
+
+# As many compilers as there are cores, but each may take 1.5 GB.
+parallel=${CMAKE_BUILD_PARALLEL_LEVEL:-}
+if [[ -z $parallel ]]; then
+  parallel=$(nproc)
+  fit=$(awk '/^MemAvailable:/ { print int($2 / 1500000) }' /proc/meminfo)
+  if ((fit < parallel)); then parallel=$((fit > 0 ? fit : 1)); fi
+fi
+
+# In a copy of a tree that was built elsewhere, cmake wants to begin anew.
+fresh=()
+cache=$directory/CMakeCache.txt
+if [[ -f $cache ]] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$(pwd -P)" "$cache"; then fresh=(--fresh); fi
+
+if ((${#definitions[@]} > 0 || ${#fresh[@]} > 0)) || [[ ! -f $directory/build.ninja ]]; then
+  echo "Configuring $directory"
+  if ! cmake --preset "$preset" "${fresh[@]}" "${definitions[@]}" >"$log" 2>&1; then
+    cat "$log" >&2
+    echo "build.sh: cannot configure $directory: what cmake said stands above" >&2
+    exit 1
+  fi
+fi
+
+# Not through cmake, which would leave ninja running when it is interrupted.
+build=(ninja -C "$directory" -j "$parallel" "${targets[@]}")
+echo "Building $directory (${targets[*]:-everything}) on $parallel cores; this may take minutes"
+SECONDS=0
+if [[ -t 1 ]]; then
+  if ! "${build[@]}"; then
+    echo "build.sh: cannot build $directory: what the compiler said stands above" >&2
+    exit 1
+  fi
+else
+  "${build[@]}" >"$log" 2>&1 &
+  builder=$!
+  trap 'kill "$builder" 2>/dev/null || true' EXIT
+  next=$seconds_between_lines
+  while kill -0 "$builder" 2>/dev/null; do
+    sleep 0.2
+    if ((SECONDS < next)); then continue; fi
+    step=$(grep -oE '^\[[0-9]+/[0-9]+\]' "$log" | tail -n 1 || true)
+    printf '  %d s: %s\n' "$SECONDS" "${step:-starting}"
+    next=$((SECONDS + seconds_between_lines))
+  done
+  status=0
+  wait "$builder" || status=$?
+  trap - EXIT
+  if ((status != 0)); then
+    grep -vE '^\[[0-9]+/[0-9]+\]' "$log" | tail -n 100 >&2 || true
+    echo "build.sh: cannot build $directory: the whole log is $log" >&2
+    exit 1
+  fi
+fi
+echo "Built in $SECONDS s"

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+set -euo pipefail
+
+usage() {
+  cat <<'END'
+usage: tests/run.sh [--preset PRESET] [CTEST ARGUMENT...]
+
+On a bare Debian 12: installs what the tests need (as root, or with sudo), builds everything and runs every test.
+
+  --preset PRESET  what to build and test: release (the default), debug, asan or tsan
+  --help           print this
+
+Other arguments go to ctest, for example: tests/run.sh -R slice --parallel 1
+END
+}
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+preset=release
+if [[ ${1:-} == --preset ]]; then
+  preset=${2:-}
+  shift $(($# > 1 ? 2 : 1))
+elif [[ ${1:-} == --preset=* ]]; then
+  preset=${1#--preset=}
+  shift
+fi
+if [[ ${1:-} == --help || ${1:-} == -h ]]; then
+  usage
+  exit
+fi
+
+packages=(build test)
+benchmarks=OFF
+around=()
+case "$preset" in
+  release) benchmarks=ON ;; # built, not run
+  debug | asan) ;;
+  tsan)
+    packages+=(sanitizers)
+    # ThreadSanitizer takes fixed addresses, which some kernels give to others.
+    if setarch "$(uname -m)" --addr-no-randomize true 2>/dev/null; then
+      around=(setarch "$(uname -m)" --addr-no-randomize)
+    fi
+    ;;
+  *)
+    usage >&2
+    exit 2
+    ;;
+esac
+
+deploy/packages.sh "${packages[@]}"
+tests/venv.sh
+"${around[@]}" deploy/build.sh "$preset" -DTENSORFERRY_BUILD_TESTS=ON -DTENSORFERRY_BUILD_BENCHMARKS=$benchmarks
+"${around[@]}" ctest --preset "$preset" --parallel 2 --output-on-failure --no-tests=error "$@"
