@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes wrong with `tensorferry` gives one line on stderr that names it, and leaves nothing half-written."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import unittest
+
+import numpy
+
+import harness
+from stalling_proxy import StallingProxy
+from tensor_files import make_tensor, write_big_file, write_safetensors
+
+BIG_BYTES = 32 << 20
+FORMATS = ("x.raw", "x.npy", "x.safetensors")
+
+
+class CliErrorsTest(harness.EndToEndTest):
+    """A model with a small and a big tensor, and an empty directory to write to, which must stay empty."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.root = self.directory / "root"
+        generator = numpy.random.default_rng(harness.SEED)
+        write_safetensors(self.root / "small.safetensors", [make_tensor("s", "F32", (8, 4), generator)])
+        write_big_file(self.root / "big.safetensors", "big", BIG_BYTES, generator)
+        (self.root / "bad.safetensors").write_bytes(b"bad")
+        self.out = self.directory / "out"
+        self.out.mkdir()
+        self.server = self.serve(self.root)
+
+    def assert_nothing_written(self) -> None:
+        self.assertEqual(list(self.out.iterdir()), [])
+
+    def test_wrong_model_or_tensor_is_named(self) -> None:
+        for args, named in ((("get", "none", "s", "-o", self.out / "x"), '"none"'),
+                            (("get", "small.safetensors", "none", "-o", self.out / "x"), '"none"'),
+                            (("get", "bad.safetensors", "s", "-o", self.out / "x"), '"bad.safetensors"'),
+                            (("ls", "none"), '"none"'), (("info", "none"), '"none"'), (("bench", "none"), '"none"'),
+                            (("info", "small.safetensors", "none"), '"none"'), (("ls", "bad.safetensors"), "3 bytes"),
+                            (("pull", "none", self.out / "x"), '"none"')):
+            self.cli_fails(1, (named, self.server.address), *args, server=self.server)
+        self.assert_nothing_written()
+
+    def test_slice_that_does_not_fit_is_named(self) -> None:
+        for text, named in (("[8]", "dimension 0"), ("[0, -5]", "dimension 1"), ("[0, 0, 0]", "3 entries"),
+                            ("[::0]", "dimension 0: step 0"), ("[:, ::-1]", "dimension 1: step -1")):
+            for name in FORMATS:
+                self.cli_fails(1, ('"s"', named), "get", "small.safetensors", "s", "--slice", text, "-o",
+                               self.out / name, server=self.server)
+        self.assert_nothing_written()
+
+    def test_malformed_command_lines_are_wrong_usage(self) -> None:
+        get = ("get", "small.safetensors", "s", "-o", self.out / "x")
+        for args, named in (((*get, "--slice", "[1:x]"), "--slice"), ((*get, "--slice", "[1"), "--slice"),
+                            ((*get, "--slice", "[::2:3]"), "--slice"), ((*get, "--slice", "[1.5]"), "1.5"),
+                            ((*get, "--format", "hdf5"), "--format"),
+                            ((*get, "--connections", "0"), "--connections"), ((*get, "--timeout", "nan"), "--timeout"),
+                            ((*get, "--timeout", "-1"), "--timeout"), (get[:-2], "--output"), (("get",), "MODEL"),
+                            ((*get[:-1], ""), "-o"), (("nonsense",), "nonsense"), ((), "subcommand"),
+                            (("ls", "--prefix", "a"), "MODEL"), (("pull", "small.safetensors"), "DIR"),
+                            (("check",), "PATH"), (("bench", "small.safetensors", "--rounds", "0"), "--rounds")):
+            with self.subTest(args=args):
+                self.cli_fails(2, (named,), *args, env={"TENSORFERRY_SERVER": self.server.address})
+        self.assert_nothing_written()
+
+    def test_place_that_cannot_be_written_is_named(self) -> None:
+        (self.directory / "file").write_text("")
+        for name in FORMATS:
+            for place in (self.directory / "no/such" / name, self.directory / "file" / name):
+                self.cli_fails(1, (str(place),), "get", "small.safetensors", "s", "-o", place, server=self.server)
+        self.cli_fails(1, (str(self.out),), "get", "small.safetensors", "s", "-o", self.out, server=self.server)
+        self.cli_fails(1, (str(self.directory / "file"),), "pull", "small.safetensors", self.directory / "file",
+                       server=self.server)
+        self.assert_nothing_written()
+
+    def test_server_that_is_not_there_is_named(self) -> None:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))  # never listens
+            port = unused.getsockname()[1]
+            for address in (f"127.0.0.1:{port}", f"unix:{self.directory}/no-socket", "no-such-host.invalid:1"):
+                for args in (("ls",), ("get", "small.safetensors", "s", "-o", self.out / "x"), ("info", "a"),
+                             ("pull", "small.safetensors", self.out / "x"), ("bench", "small.safetensors")):
+                    self.cli_fails(1, (address,), *args, "--server", address)
+        self.assert_nothing_written()
+
+    def test_server_that_speaks_something_else_is_named(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            address = f"127.0.0.1:{listener.getsockname()[1]}"
+            with subprocess.Popen(harness.cli_command("ls", "--server", address, "--connect-timeout", "30"),
+                                  stderr=subprocess.PIPE) as program:
+                peer, _ = listener.accept()
+                peer.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+                peer.close()
+                listener.close()
+                stderr = program.communicate(timeout=harness.PATIENCE_SECONDS)[1].decode()
+        self.assert_one_line_error(subprocess.CompletedProcess((), program.returncode, None, stderr), 1, address)
+
+    def test_server_killed_in_the_middle_of_a_get_is_named(self) -> None:
+        for name in FORMATS:
+            with self.subTest(name):
+                server = harness.Server(self.root)
+                self.addCleanup(server.stop)
+                with StallingProxy(server.address, BIG_BYTES // 2) as proxy:
+                    program = self.start_get(proxy.address, self.out / name)
+                    self.assertTrue(proxy.stalled.wait(harness.PATIENCE_SECONDS))
+                    server.kill()
+                    self.assert_ends_with_error(program, proxy.address, '"big"')
+                self.assert_nothing_written()
+
+    def start_get(self, address: str, output: object, *options: str) -> subprocess.Popen:
+        return subprocess.Popen(harness.cli_command("get", "big.safetensors", "big", "-o", output, "--server", address,
+                                                    *options), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    def assert_ends_with_error(self, program: subprocess.Popen, *named: str) -> None:
+        stderr = program.communicate(timeout=harness.PATIENCE_SECONDS)[1].decode()
+        harness.check_sanitizers(stderr)
+        self.assert_one_line_error(subprocess.CompletedProcess((), program.returncode, None, stderr), 1, *named)
+
+    def test_signal_in_the_middle_of_a_get_leaves_nothing(self) -> None:
+        for how in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            with self.subTest(how.name), StallingProxy(self.server.address, BIG_BYTES // 2) as proxy:
+                program = self.start_get(proxy.address, self.out / "x.raw")
+                self.assertTrue(proxy.stalled.wait(harness.PATIENCE_SECONDS))
+                program.send_signal(how)
+                self.assert_ends_with_error(program, "interrupted")
+                self.assert_nothing_written()
+
+    def test_deadline_that_passes_in_the_middle_is_told(self) -> None:
+        for name in FORMATS:
+            with self.subTest(name), StallingProxy(self.server.address, BIG_BYTES // 2) as proxy:
+                program = self.start_get(proxy.address, self.out / name, "--timeout", "8" if harness.SANITIZED else "2")
+                self.assert_ends_with_error(program, proxy.address, '"big"', "eadline")
+                self.assert_nothing_written()
+
+    def test_server_that_does_not_answer_in_time_is_told(self) -> None:
+        self.server.process.send_signal(signal.SIGSTOP)
+        self.addCleanup(self.server.process.send_signal, signal.SIGCONT)
+        for option in ("--timeout", "--connect-timeout"):
+            for args in (("get", "big.safetensors", "big", "-o", self.out / "x"), ("ls",),
+                         ("pull", "big.safetensors", self.out / "y")):
+                self.cli_fails(1, (self.server.address, "no answer within"), *args, option, "0.5", server=self.server)
+        self.assert_nothing_written()
+        self.server.process.send_signal(signal.SIGCONT)
+        self.cli_succeeds("get", "big.safetensors", "big", "-o", self.out / "x", server=self.server)
+
+    def test_full_disk_is_named_with_the_file(self) -> None:
+        if os.getuid() != 0:
+            self.skipTest("only root can mount a small tmpfs")
+        disk = self.directory / "disk"
+        disk.mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", disk], capture_output=True,
+                                 text=True, check=False)
+        if mounted.returncode != 0:
+            self.skipTest(f"cannot mount a small tmpfs: {mounted.stderr.strip()}")
+        self.addCleanup(subprocess.run, ["umount", "--lazy", disk], check=True)
+        for name in FORMATS:
+            self.cli_fails(1, (str(disk / name), "No space left on device"), "get", "big.safetensors", "big", "-o",
+                           disk / name, server=self.server)
+            self.assertEqual(list(disk.iterdir()), [])
+        # A pull keeps what it has, to go on with, under no final name.
+        target = disk / "pulled"
+        self.cli_fails(1, (str(target), "No space left on device"), "pull", "big.safetensors", target,
+                       server=self.server)
+        self.assertEqual([path.name for path in target.iterdir()], [".tensorferry"])
+        shutil.rmtree(target)
+        self.cli_succeeds("get", "small.safetensors", "s", "-o", disk / "s", server=self.server)
+
+    def test_file_size_limit_is_named_with_the_file(self) -> None:
+        # As a disk that fills up in the middle: the write fails, not the reservation.
+        limited = ["sh", "-c", 'ulimit -f 4096 && exec "$@"', "sh"]
+        for name in FORMATS:
+            result = harness.run_program(limited + harness.cli_command(
+                "get", "big.safetensors", "big", "-o", self.out / name, "--server", self.server.address))
+            self.assert_one_line_error(result, 1, str(self.out / name), "File too large")
+            self.assert_nothing_written()
+        target = self.directory / "pulled"
+        result = harness.run_program(limited + harness.cli_command("pull", "big.safetensors", target, "--server",
+                                                                   self.server.address))
+        self.assert_one_line_error(result, 1, str(target), "File too large", "rerun to resume")
+        self.assertEqual([path.name for path in target.iterdir()], [".tensorferry"])
+        self.assertIn(b"resumed at ", self.cli_succeeds("pull", "big.safetensors", target, server=self.server))
+        self.assertEqual(harness.sha256(target / "big.safetensors"), harness.sha256(self.root / "big.safetensors"))
+
+    def test_full_stdout_is_told(self) -> None:
+        with open("/dev/full", "wb") as full:
+            for args in (("get", "small.safetensors", "s", "-o", "-"), ("ls",), ("info", "small.safetensors"),
+                         ("get", "big.safetensors", "big", "-o", "-")):
+                self.cli_fails(1, ("standard output", "No space left on device"), *args, server=self.server,
+                               stdout=full)
+        self.cli_fails(1, ("/dev/full", "No space left on device"), "get", "small.safetensors", "s", "-o", "/dev/full",
+                       server=self.server)
+
+    def test_file_changed_in_place_under_a_stream_is_told(self) -> None:
+        with StallingProxy(self.server.address, BIG_BYTES // 2) as proxy:
+            program = self.start_get(proxy.address, self.out / "x.raw")
+            self.assertTrue(proxy.stalled.wait(harness.PATIENCE_SECONDS))
+            with open(self.root / "big.safetensors", "r+b") as file:
+                file.seek(-(1 << 20), os.SEEK_END)
+                file.write(bytes(1 << 20))
+            proxy.cut()
+            self.assert_ends_with_error(program, '"big"')
+        self.assert_nothing_written()
+        self.cli_fails(1, ("big.safetensors", "changed"), "get", "big.safetensors", "big", "-o", self.out / "x",
+                       server=self.server)
+        self.assert_nothing_written()
+
+
+if __name__ == "__main__":
+    unittest.main()

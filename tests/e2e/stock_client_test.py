@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A stock gRPC client with no options gets correct tensors, slices, plans and files, in chunks as the proto says."""
+
+import pathlib
+import shutil
+import tempfile
+import unittest
+
+import grpc
+import numpy
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+import harness
+import stock_client
+from stock_client import pb, pb_grpc, read_stream, to_proto
+from tensor_files import TensorToWrite, make_tensor, write_safetensors
+
+DEFAULT_CHUNK_BYTES = 1 << 20
+
+
+class StockClientTest(harness.EndToEndTest):
+    """One model with tensors of several MiB, of a few bytes and of none."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.source = harness.random_source("stock client")
+        generator = numpy.random.default_rng(harness.SEED)
+        shapes = {"big": (3, 1000, 333), "rows": (64, 5000), "small": (5,), "scalar": (), "none": (0, 4)}
+        cls.tensors = {name: make_tensor(name, "F32", shape, generator) for name, shape in shapes.items()}
+        cls.root = pathlib.Path(tempfile.mkdtemp(prefix="tensorferry-e2e-"))
+        cls.addClassCleanup(shutil.rmtree, cls.root)
+        cls.path = cls.root / "model/weights.safetensors"
+        write_safetensors(cls.path, cls.tensors.values())
+        cls.server = harness.Server(cls.root)
+        cls.addClassCleanup(cls.server.stop)
+        cls.stub = stock_client.connect(cls.server.address)
+
+    def assert_is(self, stream: stock_client.Stream, tensor: TensorToWrite, index: int = 0) -> None:
+        result = stream.results[index]
+        self.assertEqual((result.name, result.dtype, tuple(result.shape)), (tensor.name, tensor.dtype, tensor.shape))
+        self.assertTrue(stream.data[index] == tensor.data, f"{tensor.name} has wrong bytes")
+
+    def test_ten_lines_give_a_tensor(self) -> None:
+        channel = grpc.insecure_channel(self.server.address)
+        stub = pb_grpc.TensorServiceStub(channel)
+        stream = stub.GetTensor(pb.GetTensorRequest(model="model", tensor="big"))
+        result, data = None, b""
+        for message in stream:
+            result = result or message.chunk.results[0]
+            data += message.chunk.data
+        array = numpy.frombuffer(data, "<f4").reshape(result.shape)
+        self.assertEqual(array.tobytes(), self.tensors["big"].array().tobytes())
+        self.assertEqual(array.shape, (3, 1000, 333))
+
+    def test_every_tensor_and_its_checksums_are_right(self) -> None:
+        for name, tensor in self.tensors.items():
+            stream = read_stream(self.stub.GetTensor(pb.GetTensorRequest(model="model", tensor=name)), check_crc=True)
+            self.assert_is(stream, tensor)
+            self.assertEqual(stream.message_count, max(1, -(-len(tensor.data) // DEFAULT_CHUNK_BYTES)))
+
+    def test_slices_of_short_and_of_long_runs_have_right_checksums(self) -> None:
+        for name, key in (("big", (slice(None), slice(1, None, 3), slice(7, 9))), ("rows", (slice(3, 40, 2),)),
+                          ("rows", (slice(None), -1)), ("scalar", ()), ("none", (slice(None), 2))):
+            request = pb.GetSliceRequest(model="model", tensor=name, slice=to_proto(key))
+            stream = read_stream(self.stub.GetSlice(request), check_crc=True)
+            expected = numpy.asarray(self.tensors[name].array()[key])
+            self.assertEqual(tuple(stream.results[0].shape), expected.shape)
+            self.assertTrue(stream.data[0] == expected.tobytes(), f"{name}{key} has wrong bytes")
+
+    def test_plan_answers_each_read_also_the_same_twice(self) -> None:
+        names = [*self.tensors, "small", "big"]
+        self.source.shuffle(names)
+        request = pb.GetTensorsRequest(model="model", reads=[pb.Read(tensor=name) for name in names])
+        stream = read_stream(self.stub.GetTensors(request), check_crc=True)
+        for index, name in enumerate(names):
+            self.assert_is(stream, self.tensors[name], index)
+
+    def test_plan_of_nothing_is_a_header(self) -> None:
+        stream = read_stream(self.stub.GetTensors(pb.GetTensorsRequest(model="model")))
+        self.assertEqual((stream.header.read_count, stream.message_count), (0, 1))
+
+    def test_plan_of_ten_thousand_reads_announces_all_before_data(self) -> None:
+        rows = [self.source.randrange(64) for _ in range(10_000)]
+        request = pb.GetTensorsRequest(model="model", reads=[
+            pb.Read(tensor="rows", slice=to_proto([row, slice(row, row + 3)])) for row in rows])
+        stream = read_stream(self.stub.GetTensors(request))
+        array = self.tensors["rows"].array()
+        for index, row in enumerate(rows):
+            self.assertEqual(stream.data[index], array[row, row:row + 3].tobytes())
+
+    def test_get_file_gives_the_file(self) -> None:
+        stream = read_stream(self.stub.GetFile(pb.GetFileRequest(model="model", file="weights.safetensors")),
+                             check_crc=True)
+        self.assertTrue(stream.data[0] == self.path.read_bytes(), "the file has wrong bytes")
+        metadata = self.stub.GetMetadata(pb.GetMetadataRequest(model="model"))
+        self.assertEqual(stream.header.fingerprint, metadata.files[0].fingerprint)
+        self.assertEqual(stream.header.generation, metadata.model.generation)
+
+    def test_any_offset_and_limit_give_that_part(self) -> None:
+        key = (slice(None), slice(0, 900, 2))
+        sliced = numpy.ascontiguousarray(self.tensors["big"].array()[key]).tobytes()
+        wholes = {"GetTensor": self.tensors["big"].data, "GetSlice": sliced, "GetFile": self.path.read_bytes()}
+        for turn in range(60):
+            for rpc, whole in wholes.items():
+                offset = self.source.choice((0, 1, len(whole) - 1, len(whole), self.source.randrange(len(whole))))
+                limit = self.source.choice((0, 1, 8192, len(whole), 2**63 - 1, self.source.randint(1, len(whole))))
+                what = {"read_offset": offset, "read_limit": limit, "model": "model"}
+                if rpc == "GetTensor":
+                    messages = self.stub.GetTensor(pb.GetTensorRequest(tensor="big", **what))
+                elif rpc == "GetSlice":
+                    messages = self.stub.GetSlice(pb.GetSliceRequest(tensor="big", slice=to_proto(key), **what))
+                else:
+                    messages = self.stub.GetFile(pb.GetFileRequest(file="weights.safetensors", **what))
+                stream = read_stream(messages, [offset], check_crc=turn == 0)
+                self.assertEqual(stream.results[0].size_bytes, len(whole))
+                part = whole[offset:offset + limit if limit else None]
+                self.assertTrue(stream.data[0] == part, f"{rpc} from {offset}, at most {limit}: wrong bytes")
+
+    def test_messages_stay_below_four_mebibytes_at_the_largest_chunk(self) -> None:
+        server = self.serve(self.root, "--chunk-bytes", str(3 << 20))
+        stub = stock_client.connect(server.address)
+        # As many results and segments in a message as there can be.
+        reads = [pb.Read(tensor="rows", slice=to_proto([i % 64, slice(i % 4990, i % 4990 + 10)]))
+                 for i in range(70_000)]
+        stream = read_stream(stub.GetTensors(pb.GetTensorsRequest(model="model", reads=reads)))
+        array = self.tensors["rows"].array()
+        for i in range(0, 70_000, 997):
+            self.assertEqual(stream.data[i], array[i % 64, i % 4990:i % 4990 + 10].tobytes())
+        self.assert_is(read_stream(stub.GetTensor(pb.GetTensorRequest(model="model", tensor="big"))),
+                       self.tensors["big"])
+
+    def test_answers_carry_one_generation_which_can_be_demanded(self) -> None:
+        generation = self.stub.GetMetadata(pb.GetMetadataRequest(model="model")).model.generation
+        self.assertTrue(generation)
+        listed = self.stub.ListTensors(pb.ListTensorsRequest(model="model", generation=generation))
+        self.assertEqual(listed.generation, generation)
+        request = pb.GetTensorRequest(model="model", tensor="small", generation=generation)
+        self.assertEqual(read_stream(self.stub.GetTensor(request)).header.generation, generation)
+
+    def test_cancelled_stream_leaves_the_server_well(self) -> None:
+        for _ in range(20):
+            stream = self.stub.GetFile(pb.GetFileRequest(model="model", file="weights.safetensors"))
+            next(stream)
+            stream.cancel()
+        self.test_every_tensor_and_its_checksums_are_right()
+
+    def test_health_is_serving(self) -> None:
+        health = health_pb2_grpc.HealthStub(grpc.insecure_channel(self.server.address))
+        answer = health.Check(health_pb2.HealthCheckRequest())
+        self.assertEqual(answer.status, health_pb2.HealthCheckResponse.SERVING)
+
+    def test_reflection_is_there_only_when_asked_for(self) -> None:
+        def services(address: str) -> list[str]:
+            stub = reflection_pb2_grpc.ServerReflectionStub(grpc.insecure_channel(address))
+            request = reflection_pb2.ServerReflectionRequest(list_services="")
+            return [service.name for answer in stub.ServerReflectionInfo(iter([request]))
+                    for service in answer.list_services_response.service]
+
+        with self.assertRaises(grpc.RpcError) as raised:
+            services(self.server.address)
+        self.assertEqual(raised.exception.code(), grpc.StatusCode.UNIMPLEMENTED)
+        self.assertIn("tensorferry.v1.TensorService", services(self.serve(self.root, "--reflection").address))
+
+
+if __name__ == "__main__":
+    unittest.main()
