@@ -4,8 +4,14 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include <fmt/format.h>
+
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
+#include <system_error>
+
+#include "tensorferry/quote.h"
 
 namespace tensorferry::server {
 namespace {
@@ -20,6 +26,26 @@ std::string Host(std::string_view address) {
 }
 
 }  // namespace
+
+absl::Status CheckListenAddress(std::string_view address) {
+  const auto error = [&](std::string_view reason) {
+    return absl::InvalidArgumentError(fmt::format("cannot listen on {}: {}", Quote(address), reason));
+  };
+  if (IsUnix(address)) {
+    return address.ends_with(':') ? error("it names no path") : absl::OkStatus();
+  }
+  const std::size_t colon = address.rfind(':');
+  // More than one colon is an IPv6 address, which needs brackets to have a port.
+  const bool ambiguous = address.find(':') != colon && (colon == 0 || address[colon - 1] != ']');
+  if (colon == std::string_view::npos || colon == 0 || ambiguous) {
+    return error("it is not host:port, [ipv6]:port or unix:PATH");
+  }
+  const std::string_view port = address.substr(colon + 1);
+  std::uint16_t number = 0;
+  const auto [end, failure] = std::from_chars(port.data(), port.data() + port.size(), number);
+  if (failure != std::errc() || end != port.data() + port.size()) return error("its port is not from 0 to 65535");
+  return absl::OkStatus();
+}
 
 bool IsLoopback(std::string_view address) {
   if (IsUnix(address)) return true;

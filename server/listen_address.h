@@ -5,7 +5,13 @@
 #include <string>
 #include <string_view>
 
+#include "absl/status/status.h"
+
 namespace tensorferry::server {
+
+// INVALID_ARGUMENT unless the address is unix:PATH or host:port with a port from 0 to 65535. gRPC would take a missing
+// port for 443 and one that is too large for 0.
+absl::Status CheckListenAddress(std::string_view address);
 
 // Whether only this machine can reach the address: unix:PATH, localhost, 127.0.0.0/8 or ::1, with a port.
 bool IsLoopback(std::string_view address);

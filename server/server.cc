@@ -5,6 +5,8 @@
 #include <grpc/grpc.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
 
@@ -12,6 +14,7 @@
 #include <string_view>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "server/listen_address.h"
@@ -19,6 +22,15 @@
 
 namespace tensorferry::server {
 namespace {
+
+// Linking gRPC's reflection library adds it to every server; this takes it out again.
+class WithoutReflection final : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    std::erase_if(*plugins, [](const auto& plugin) { return plugin->name() == "proto_server_reflection"; });
+  }
+};
 
 void Configure(grpc::ServerBuilder& builder) {
   // Two servers on one port would share its connections by chance.
@@ -37,6 +49,7 @@ void Configure(grpc::ServerBuilder& builder) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, std::shared_ptr<const Catalog> catalog) {
+  if (absl::Status status = CheckListenAddress(options.listen); !status.ok()) return status;
   if (!options.insecure && !IsLoopback(options.listen)) {
     return absl::InvalidArgumentError(
         fmt::format("cannot listen on {}: it is not a loopback address and there is no TLS; say --insecure to serve in "
@@ -45,9 +58,13 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, st
   }
   std::unique_ptr<Server> server(new Server(options, std::move(catalog)));
   grpc::EnableDefaultHealthCheckService(true);
-  if (options.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   Configure(builder);
+  if (options.reflection) {
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  } else {
+    builder.SetOption(std::make_unique<WithoutReflection>());
+  }
   int port = 0;
   builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(&server->service_);

@@ -3,10 +3,13 @@
 // The tensorferry command line client. Each command is a file beside this one.
 #include <signal.h>
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <exception>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "client/cli/bench.h"
@@ -17,6 +20,7 @@
 #include "client/cli/ls.h"
 #include "client/cli/pull.h"
 #include "client/cli/terminal.h"
+#include "tensorferry/quote.h"
 
 #ifndef TENSORFERRY_VERSION
 #define TENSORFERRY_VERSION "0.1.0"
@@ -47,6 +51,11 @@ ExitCode Main(int argc, char** argv) {
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    // CLI11 would only say that a command is missing.
+    if (const std::string_view word = argc > 1 ? argv[1] : "";
+        program.get_subcommands().empty() && !word.empty() && word[0] != '-') {
+      return PrintWrongUsage(fmt::format("there is no command {} (--help lists them)", Quote(word)));
+    }
     return program.exit(error) == 0 ? kDone : kWrongUsage;
   }
   return run();

@@ -94,9 +94,13 @@ class CliPullTest(harness.EndToEndTest):
     def start_pull_and_wait_for_middle(self, proxy: StallingProxy) -> subprocess.Popen:
         pull = subprocess.Popen(harness.cli_command("pull", "model", self.target, "--server", proxy.address),
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(pull.wait)
+        self.addCleanup(pull.kill)
         part = self.target / ".tensorferry/a.safetensors.part"
         # All but the last few messages that came through the proxy are soon on disk.
-        harness.wait_until(lambda: part.exists() and part.stat().st_size >= MIDDLE_BYTES - (8 << 20), f"{part}")
+        harness.wait_until(lambda: part.exists() and part.stat().st_size >= MIDDLE_BYTES - (8 << 20) or
+                           pull.poll() is not None, f"{part}")
+        self.assertIsNone(pull.poll(), "the pull ended early")
         return pull
 
     def check_resumes(self, server: harness.Server) -> None:

@@ -114,20 +114,25 @@ class Server:
 
     def stop(self) -> None:
         """Ends it, unless it was killed, and checks that it ended well."""
-        if not self._ended:
-            self.terminate()
-            try:
-                code = self.process.wait(PATIENCE_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.kill()
-                raise AssertionError(f"tensorferryd did not end after SIGTERM:\n{self.stderr()}") from None
-            log = self.stderr_at_end = self.stderr()
-            check_sanitizers(log)
-            if code != 0:
-                raise AssertionError(f"tensorferryd ended with {code}:\n{log}")
-            self._ended = True
-        self.process.stdout.close()
-        self._stderr.close()
+        try:
+            if not self._ended:
+                self._end_and_check()
+        finally:
+            self.process.stdout.close()
+            self._stderr.close()
+
+    def _end_and_check(self) -> None:
+        self._ended = True
+        self.terminate()
+        try:
+            code = self.process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"tensorferryd did not end after SIGTERM:\n{self.stderr()}") from None
+        self.stderr_at_end = self.stderr()
+        check_sanitizers(self.stderr_at_end)
+        if code != 0:
+            raise AssertionError(f"tensorferryd ended with {code}:\n{self.stderr_at_end}")
 
     def __enter__(self) -> "Server":
         return self

@@ -101,6 +101,17 @@ TEST(ListenAddressTest, Loopback) {
   }
 }
 
+TEST(ListenAddressTest, MalformedAddressesAreNamed) {
+  for (const char* address : {"127.0.0.1", "localhost", "", ":1", "127.0.0.1:x", "127.0.0.1:-1", "127.0.0.1:65536",
+                              "127.0.0.1:", "::1:7070", "unix:", "[::1]"}) {
+    EXPECT_THAT(CheckListenAddress(address), StatusIs(kInvalidArgument, HasSubstr(std::string("\"") + address + "\"")))
+        << address;
+  }
+  for (const char* address : {"127.0.0.1:0", "[::1]:65535", "localhost:1", "unix:s", "unix-abstract:s"}) {
+    TF_EXPECT_OK(CheckListenAddress(address));
+  }
+}
+
 TEST(ListenAddressTest, ChosenPortReplacesTheOneAskedFor) {
   EXPECT_EQ(WithPort("127.0.0.1:0", 4711), "127.0.0.1:4711");
   EXPECT_EQ(WithPort("[::1]:0", 4711), "[::1]:4711");
