@@ -50,7 +50,7 @@ absl::StatusOr<grpc::ByteBuffer> ChunkSource::Next() {
   }
   FlushGathered(data);
   if (done()) in_flight_.reset();
-  return wire::EncodeChunk(std::move(head), data.slices);
+  return wire::EncodeChunk(std::move(head), data.slices, data.crc);
 }
 
 void ChunkSource::AnnounceResults(v1::Chunk& head) {
@@ -72,14 +72,25 @@ absl::Status ChunkSource::AddSegments(v1::Chunk& head, Data& data) {
     v1::Segment& segment = *head.add_segments();
     segment.set_read(static_cast<std::int64_t>(index));
     segment.set_result_offset(cursor_->position());
-    segment.set_size_bytes(std::min(read.result_end - cursor_->position(), chunk_bytes - data.size_bytes));
+    const std::int64_t fits = std::min(read.result_end - cursor_->position(), chunk_bytes - data.size_bytes);
+    segment.set_size_bytes(SegmentBytes(read, data, fits));
     if (absl::Status status = AddBytes(read, segment.size_bytes(), data); !status.ok()) return status;
     if (cursor_->position() == read.result_end) {
       cursor_.reset();
       ++order_position_;
     }
+    if (segment.size_bytes() < fits) break;
   }
   return absl::OkStatus();
+}
+
+std::int64_t ChunkSource::SegmentBytes(const PlannedRead& read, const Data& data, std::int64_t fits) const {
+  if (!keeps_checksums() || data.size_bytes > 0) return fits;
+  const std::int64_t position = read.source_offset + cursor_->source_position();
+  const std::int64_t to_block_end = MappedFile::kBlockBytes - position % MappedFile::kBlockBytes;
+  const std::int64_t run = std::min(cursor_->run_remaining_bytes(), read.result_end - cursor_->position());
+  // Not worth a shorter message if no whole block follows it.
+  return run >= to_block_end + MappedFile::kBlockBytes ? to_block_end : fits;
 }
 
 absl::Status ChunkSource::AddBytes(const PlannedRead& read, std::int64_t size_bytes, Data& data) {
@@ -93,6 +104,10 @@ absl::Status ChunkSource::AddBytes(const PlannedRead& read, std::int64_t size_by
     size_bytes -= run.size_bytes;
     const std::int64_t offset = read.source_offset + run.source_offset;
     if (absl::Status status = read.file->Populate(offset, run.size_bytes); !status.ok()) return status;
+    // A block fills the message alone: that is what the sizes of segments are chosen for.
+    if (keeps_checksums() && run.size_bytes == MappedFile::kBlockBytes && offset % MappedFile::kBlockBytes == 0) {
+      data.crc = read.file->BlockChecksum(offset / MappedFile::kBlockBytes);
+    }
     FlushGathered(data);
     const std::span<const std::byte> bytes =
         read.file->bytes().subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(run.size_bytes));

@@ -46,13 +46,20 @@ class ChunkSource {
   struct Data {
     std::vector<grpc::Slice> slices;
     std::int64_t size_bytes = 0;
+    std::optional<std::uint32_t> crc;  // if all of it is one block whose checksum is kept
     std::shared_ptr<std::byte[]> buffer;
     std::size_t gathered_begin = 0;  // of what is in the buffer but not yet in a slice
     std::size_t gathered_end = 0;
   };
 
+  // Whether a block of a file is just what fills a message.
+  bool keeps_checksums() const { return buffers_->buffer_bytes() == MappedFile::kBlockBytes; }
+
   void AnnounceResults(v1::Chunk& head);
   absl::Status AddSegments(v1::Chunk& head, Data& data);
+  // How much of the read goes into the message: what fits, but no more than to the end of the block where that lets
+  // the next messages be whole blocks, whose checksums are kept.
+  std::int64_t SegmentBytes(const PlannedRead& read, const Data& data, std::int64_t fits) const;
   absl::Status AddBytes(const PlannedRead& read, std::int64_t size_bytes, Data& data);
   void Gather(const PlannedRead& read, std::int64_t size_bytes, Data& data);
   void FlushGathered(Data& data);

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "lib/checksum/crc32c.h"
 #include "tensorferry/files/file_io.h"
 #include "tensorferry/quote.h"
 
@@ -49,7 +50,11 @@ absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Map(UniqueFd fd, s
 }
 
 MappedFile::MappedFile(UniqueFd fd, std::string path, FileIdentity identity, std::span<const std::byte> bytes)
-    : fd_(std::move(fd)), path_(std::move(path)), identity_(identity), bytes_(bytes) {}
+    : fd_(std::move(fd)),
+      path_(std::move(path)),
+      identity_(identity),
+      bytes_(bytes),
+      checksums_(std::make_unique<std::atomic<std::uint64_t>[]>(bytes.size() / kBlockBytes)) {}
 
 MappedFile::~MappedFile() {
   if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
@@ -60,6 +65,19 @@ absl::Status MappedFile::CheckUnchanged() const {
   if (::fstat(fd_.get(), &stat) != 0) return ErrnoStatus(errno, "cannot stat", path_);
   if (IdentityOf(stat) == identity_) return absl::OkStatus();
   return absl::AbortedError(fmt::format("file {} changed while it was served", Quote(path_)));
+}
+
+std::uint32_t MappedFile::BlockChecksum(std::int64_t index) const {
+  constexpr std::uint64_t kTaken = std::uint64_t{1} << 32;
+  std::atomic<std::uint64_t>& kept = checksums_[static_cast<std::size_t>(index)];
+  std::uint64_t checksum = kept.load(std::memory_order_acquire);
+  if (checksum == 0) {
+    // Of two threads that take it at once, the first one's counts.
+    const std::uint64_t taken =
+        kTaken | Crc32c(bytes_.subspan(static_cast<std::size_t>(index * kBlockBytes), kBlockBytes));
+    if (kept.compare_exchange_strong(checksum, taken)) checksum = taken;
+  }
+  return static_cast<std::uint32_t>(checksum);
 }
 
 absl::Status MappedFile::Populate(std::int64_t offset, std::int64_t size_bytes) const {

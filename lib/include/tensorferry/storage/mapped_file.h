@@ -2,6 +2,7 @@
 #ifndef TENSORFERRY_STORAGE_MAPPED_FILE_H_
 #define TENSORFERRY_STORAGE_MAPPED_FILE_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -52,6 +53,12 @@ class MappedFile {
   // ABORTED if the file is no longer what it was when it was mapped: truncated, grown or written to.
   absl::Status CheckUnchanged() const;
 
+  // The CRC-32C of block `index`: bytes [index, index + 1) * kBlockBytes, which must lie inside the file. Taken when it
+  // is first asked for and kept: if the block's pages change afterwards, the checksum does not, so that whoever
+  // receives them with it notices.
+  static constexpr std::int64_t kBlockBytes = std::int64_t{1} << 20;
+  std::uint32_t BlockChecksum(std::int64_t index) const;
+
   // Brings the pages of [offset, offset + size) into memory, waiting for the disk, so that touching them does not.
   // Errors: DATA_LOSS if the file has shrunk so that some are gone, or the disk failed.
   absl::Status Populate(std::int64_t offset, std::int64_t size_bytes) const;
@@ -63,6 +70,8 @@ class MappedFile {
   std::string path_;
   FileIdentity identity_;
   std::span<const std::byte> bytes_;
+  // For each whole block its checksum and, above it, a bit that says that it was taken.
+  const std::unique_ptr<std::atomic<std::uint64_t>[]> checksums_;
 };
 
 }  // namespace tensorferry

@@ -50,6 +50,10 @@ class SlicePlan {
     // Where in the result the next byte belongs.
     std::int64_t position() const { return position_; }
 
+    // Where in the tensor the next byte is, and how many follow it there without a break. Not at the end.
+    std::int64_t source_position() const { return run_start_ + run_position_; }
+    std::int64_t run_remaining_bytes() const { return plan_->run_bytes_ - run_position_; }
+
     // The next run, cut at `max_bytes` (at least 1). Must not be called at the end.
     Run Next(std::int64_t max_bytes);
 
