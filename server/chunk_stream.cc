@@ -41,7 +41,7 @@ ChunkStream* ChunkStream::Start(StreamPlan plan, const StreamResources& resource
 }
 
 ChunkStream::ChunkStream(const StreamResources& resources)
-    : workers_(*resources.workers), active_(resources.active_streams) {}
+    : counted_(*resources.active_streams), workers_(*resources.workers) {}
 
 void ChunkStream::Prepare() {
   absl::StatusOr<grpc::ByteBuffer> message = source_->Next();

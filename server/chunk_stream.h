@@ -5,6 +5,7 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -19,8 +20,8 @@ namespace tensorferry::server {
 struct StreamResources {
   std::shared_ptr<BufferPool> buffers;
   WorkerPool* workers = nullptr;
-  // One reference is held for every stream that has not ended.
-  std::shared_ptr<void> active_streams = std::make_shared<int>();
+  // How many streams have not ended. Whoever reads 0 sees all that they did.
+  std::atomic<long>* active_streams = nullptr;
 };
 
 // Sends a plan to a client: one write is in flight, the next message is prepared meanwhile by the workers. The stream
@@ -47,8 +48,20 @@ class ChunkStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void Advance();
   void Finish(const absl::Status& status);
 
+  // Counts the stream for as long as it exists; the first member, so that it is the last to go.
+  class Counted {
+   public:
+    explicit Counted(std::atomic<long>& count) : count_(count) { ++count_; }
+    Counted(const Counted&) = delete;
+    Counted& operator=(const Counted&) = delete;
+    ~Counted() { --count_; }
+
+   private:
+    std::atomic<long>& count_;
+  };
+
+  const Counted counted_;
   WorkerPool& workers_;
-  const std::shared_ptr<void> active_;
   std::shared_ptr<ChunkStream> self_;
   std::optional<ChunkSource> source_;  // used by Prepare, of which one runs at a time
 

@@ -4,6 +4,7 @@
 
 #include <grpcpp/server.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -33,11 +34,12 @@ class Server {
   // Tells health checks that it is going away. Calls are still served.
   void StopBeingHealthy();
   // How many streams have not ended.
-  long active_streams() const { return resources_.active_streams.use_count() - 1; }
+  long active_streams() const { return active_streams_; }
 
  private:
   Server(const Options& options, std::shared_ptr<const Catalog> catalog);
 
+  std::atomic<long> active_streams_ = 0;
   WorkerPool workers_;
   StreamResources resources_;
   TensorService service_;

@@ -2,7 +2,7 @@ find_package(GTest CONFIG REQUIRED)
 
 # Under sanitizers everything takes longer and random tests do less.
 if(TENSORFERRY_SANITIZE)
-  set(TEST_ENVIRONMENT TENSORFERRY_SANITIZED=1 TENSORFERRY_TEST_SLICES=2000)
+  set(TEST_ENVIRONMENT TENSORFERRY_SANITIZED=1 TENSORFERRY_TEST_SLICES=2200)
   set(TEST_TIMEOUT 1200)
 else()
   set(TEST_TIMEOUT 600)
@@ -11,6 +11,7 @@ list(APPEND TEST_ENVIRONMENT
   ASAN_OPTIONS=detect_leaks=1:abort_on_error=0
   UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
   "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=${CMAKE_CURRENT_SOURCE_DIR}/testing/tsan.supp"
+  PYTHONDONTWRITEBYTECODE=1
   TENSORFERRY_BIN_DIR=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}
   TENSORFERRY_PROTO_DIR=${PROJECT_SOURCE_DIR}/proto)
 

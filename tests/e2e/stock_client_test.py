@@ -58,7 +58,8 @@ class StockClientTest(harness.EndToEndTest):
         for name, tensor in self.tensors.items():
             stream = read_stream(self.stub.GetTensor(pb.GetTensorRequest(model="model", tensor=name)), check_crc=True)
             self.assert_is(stream, tensor)
-            self.assertEqual(stream.message_count, max(1, -(-len(tensor.data) // DEFAULT_CHUNK_BYTES)))
+            # The first may be shorter, so that the others are whole blocks of the file.
+            self.assertLessEqual(stream.message_count, len(tensor.data) // DEFAULT_CHUNK_BYTES + 2)
 
     def test_slices_of_short_and_of_long_runs_have_right_checksums(self) -> None:
         for name, key in (("big", (slice(None), slice(1, None, 3), slice(7, 9))), ("rows", (slice(3, 40, 2),)),
