@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <fstream>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -106,7 +107,7 @@ TEST_F(ChunkSourceTest, RunsOfWholeBlocksAreExactWhereverTheyBeginAndWhateverThe
          {"rows", Dtype::kU8, {3, (3 << 20) + 17}},
          {"z", Dtype::kU8, {random_.Between(0, 9'000)}}});
   const SliceSpec spec{.dimensions = {Range{}, Range{random_.Between(0, 100), std::nullopt, 1}}};
-  for (const std::size_t chunk_bytes : {1 << 20, 1 << 20, 3 << 20, 64 << 10}) {
+  for (const std::size_t chunk_bytes : std::initializer_list<std::size_t>{1 << 20, 1 << 20, 3 << 20, 64 << 10}) {
     chunk_bytes_ = chunk_bytes;
     StreamPlan plan;
     v1::Read slice = ReadOf("rows", random_.Between(0, 2 << 20));
