@@ -66,7 +66,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* input, std::size_t siz
                       "", "");
   bool broken = false;
   while (size >= 2 && !broken) {
-    const std::size_t length = std::min<std::size_t>(input[0] | input[1] << 8, size - 2);
+    const std::size_t length = std::min(input[0] + std::size_t{256} * input[1], size - 2);
     const std::string bytes = fuzz::WithChecksum({reinterpret_cast<const char*>(input) + 2, length});
     input += 2 + length;
     size -= 2 + length;
