@@ -18,8 +18,8 @@
 namespace tensorferry {
 namespace {
 
-// Creates a new file beside `target`, with the permissions that the umask leaves. mkostemp would give it to its owner
-// only.
+// Creates a new hidden file in `directory`, named after `name`, with the permissions that the umask leaves (mkostemp
+// would give it to its owner only), and says in `path` where.
 UniqueFd CreateBeside(const std::filesystem::path& directory, const std::string& name, std::string& path) {
   std::random_device random;
   for (int attempt = 0; attempt < 100; ++attempt) {
