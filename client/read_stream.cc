@@ -16,65 +16,52 @@ ReadStream::ReadStream(Connection& connection, const std::string& method, const 
   // Serializing to memory cannot fail for a message with all its (proto3) fields.
   static_cast<void>(
       grpc::GenericSerialize<grpc::ProtoBufferWriter, google::protobuf::Message>(request, &request_, &own_buffer));
+  context_.grpc().set_initial_metadata_corked(true);
   // To gRPC's generic client every method is bidirectional: ours gets one message and no more.
-  connection.raw_stub().PrepareBidiStreamingCall(&context_.grpc(), "/tensorferry.v1.TensorService/" + method, {}, this);
-  StartWriteLast(&request_, grpc::WriteOptions());
-  StartRead(&incoming_);
-  // Reads are started from Next, too, outside of gRPC's callbacks.
-  AddHold();
-  StartCall();
+  call_ = connection.raw_stub().PrepareCall(&context_.grpc(), "/tensorferry.v1.TensorService/" + method, &queue_);
+  call_->StartCall(nullptr);  // corked: it happens with the write, and has no event
+  call_->WriteLast(request_, grpc::WriteOptions(), Tag(Event::kWritten));
+  call_->Read(&incoming_, Tag(Event::kRead));
 }
 
 ReadStream::~ReadStream() {
-  if (finished_) return;
-  context_.grpc().TryCancel();
-  grpc::ByteBuffer ignored;
-  while (Next(ignored)) {
+  if (!finished_) {
+    context_.grpc().TryCancel();
+    grpc::ByteBuffer ignored;
+    while (Next(ignored)) {
+    }
+    Finish().IgnoreError();
   }
-  Finish().IgnoreError();
+  queue_.Shutdown();
+  void* tag = nullptr;
+  bool ok = false;
+  while (queue_.Next(&tag, &ok)) {
+  }
 }
 
 bool ReadStream::Next(grpc::ByteBuffer& message) {
-  bool read = false;
-  {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return !queue_.empty() || ended_; });
-    if (queue_.empty()) return false;
-    message.Swap(&queue_.front());
-    queue_.pop_front();
-    if (!reading_ && !ended_) reading_ = read = true;
-  }
-  if (read) StartRead(&incoming_);
+  if (!WaitFor(Event::kRead)) return false;
+  message.Swap(&incoming_);
+  incoming_.Clear();
+  call_->Read(&incoming_, Tag(Event::kRead));
   return true;
 }
 
 absl::Status ReadStream::Finish() {
-  if (!std::exchange(finished_, true)) RemoveHold();
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return status_.has_value(); });
-  return wire::FromGrpc(*status_);
+  finished_ = true;
+  grpc::Status status;
+  call_->Finish(&status, Tag(Event::kFinished));
+  WaitFor(Event::kFinished);
+  return wire::FromGrpc(status);
 }
 
-void ReadStream::OnReadDone(bool ok) {
-  {
-    const std::lock_guard lock(mutex_);
-    reading_ = false;
-    if (ok) {
-      queue_.emplace_back().Swap(&incoming_);
-      reading_ = ok = queue_.size() < kMaxQueued;
-    } else {
-      ended_ = true;
-    }
-    changed_.notify_one();
+bool ReadStream::WaitFor(Event event) {
+  void* tag = nullptr;
+  bool ok = false;
+  while (queue_.Next(&tag, &ok)) {
+    if (tag == Tag(event)) return ok;
   }
-  if (ok) StartRead(&incoming_);
-}
-
-void ReadStream::OnDone(const grpc::Status& status) {
-  // Under the lock: the waiting thread may destroy this as soon as it sees the status.
-  const std::lock_guard lock(mutex_);
-  status_ = status;
-  changed_.notify_one();
+  return false;
 }
 
 }  // namespace tensorferry

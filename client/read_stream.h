@@ -2,14 +2,11 @@
 #ifndef TENSORFERRY_CLIENT_READ_STREAM_H_
 #define TENSORFERRY_CLIENT_READ_STREAM_H_
 
+#include <grpcpp/completion_queue.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/support/byte_buffer.h>
-#include <grpcpp/support/client_callback.h>
 
-#include <condition_variable>
-#include <cstddef>
-#include <deque>
-#include <mutex>
-#include <optional>
+#include <memory>
 #include <stop_token>
 #include <string>
 
@@ -19,15 +16,18 @@
 
 namespace tensorferry {
 
-// One streaming RPC, pulled message by message by a thread that may take its time: gRPC's own threads go on answering
-// pings, and read one or two messages ahead, no more. Used by one thread at a time.
-class ReadStream final : private grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+// One streaming RPC, pulled message by message by one thread, which does all of gRPC's work for it meanwhile: receiving
+// has no hand-over between threads, which took longer than the copying. While that thread is busy elsewhere, gRPC's own
+// threads answer pings (every 5 s at the latest).
+class ReadStream final {
  public:
   // Starts the RPC `method` of TensorService. `connection` must outlive the stream.
   ReadStream(Connection& connection, const std::string& method, const google::protobuf::Message& request,
              absl::Time deadline, const std::stop_token& stop_token);
+  ReadStream(const ReadStream&) = delete;
+  ReadStream& operator=(const ReadStream&) = delete;
   // Cancels what is still running.
-  ~ReadStream() override;
+  ~ReadStream();
 
   // Waits for the next message. Returns false at the end of the stream, whatever its reason.
   bool Next(grpc::ByteBuffer& message);
@@ -36,23 +36,18 @@ class ReadStream final : private grpc::ClientBidiReactor<grpc::ByteBuffer, grpc:
   absl::Status Finish();
 
  private:
-  static constexpr std::size_t kMaxQueued = 2;
+  enum class Event : char { kWritten, kRead, kFinished };
 
-  void OnReadDone(bool ok) override;
-  void OnDone(const grpc::Status& status) override;
+  static void* Tag(Event event) { return reinterpret_cast<void*>(event); }
+  // Waits for `event` and says whether it went well; those before it need no attention.
+  bool WaitFor(Event event);
 
   CallContext context_;
   grpc::ByteBuffer request_;
   grpc::ByteBuffer incoming_;  // of the read that is under way
-
-  std::mutex mutex_;  // guards what follows
-  std::condition_variable changed_;
-  std::deque<grpc::ByteBuffer> queue_;
-  bool reading_ = true;
-  bool ended_ = false;
-  std::optional<grpc::Status> status_;
-
-  bool finished_ = false;  // only of the pulling thread
+  grpc::CompletionQueue queue_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
+  bool finished_ = false;
 };
 
 }  // namespace tensorferry

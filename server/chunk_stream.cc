@@ -41,36 +41,46 @@ ChunkStream* ChunkStream::Start(StreamPlan plan, const StreamResources& resource
 }
 
 ChunkStream::ChunkStream(const StreamResources& resources)
-    : counted_(*resources.active_streams), workers_(*resources.workers) {}
+    : counted_(*resources.active_streams),
+      workers_(*resources.workers),
+      chunk_bytes_(resources.buffers->buffer_bytes()) {}
 
 void ChunkStream::Prepare() {
-  absl::StatusOr<grpc::ByteBuffer> message = source_->Next();
-  {
-    const std::lock_guard lock(mutex_);
-    preparing_ = false;
-    source_done_ = source_->done();
-    if (message.ok()) {
-      next_ = *std::move(message);
-    } else if (status_.ok()) {
-      status_ = message.status();
+  bool more = true;
+  while (more) {
+    absl::StatusOr<grpc::ByteBuffer> message = source_->Next();
+    {
+      const std::lock_guard lock(mutex_);
+      source_done_ = source_->done();
+      if (message.ok()) {
+        ready_.push_back(*std::move(message));
+      } else if (status_.ok()) {
+        status_ = message.status();
+      }
+      more = preparing_ = status_.ok() && !source_done_ && ready_.size() < kMaxReady;
     }
+    Advance();
   }
-  Advance();
 }
 
 void ChunkStream::Advance() {
   bool write = false;
+  grpc::WriteOptions options;
   bool prepare = false;
   std::optional<absl::Status> finish;
   {
     const std::lock_guard lock(mutex_);
     if (finished_) return;
-    if (status_.ok() && !writing_ && next_) {
-      written_ = *std::exchange(next_, std::nullopt);
+    if (status_.ok() && !writing_ && !ready_.empty()) {
+      written_.Swap(&ready_.front());
+      ready_.pop_front();
       writing_ = write = true;
+      // gRPC may ask for the next message before it has sent this one, so that it never waits for us. What does not
+      // fill its buffer could stay there for ever.
+      if (!(source_done_ && ready_.empty()) && written_.Length() > chunk_bytes_) options.set_buffer_hint();
     }
-    if (status_.ok() && !preparing_ && !next_ && !source_done_) preparing_ = prepare = true;
-    const bool sent = source_done_ && !next_ && released_;
+    if (status_.ok() && !preparing_ && !source_done_ && ready_.size() <= kRefillAt) preparing_ = prepare = true;
+    const bool sent = source_done_ && ready_.empty() && released_;
     if (!writing_ && !preparing_ && (!status_.ok() || sent)) {
       finished_ = true;
       finish = status_;
@@ -79,7 +89,7 @@ void ChunkStream::Advance() {
   // Outside the lock: gRPC may call back from within these. Until the prepared message is there nothing can finish, so
   // the stream is alive when the write returns; after Finish it may not be.
   if (prepare) workers_.Schedule([stream = shared_from_this()] { stream->Prepare(); });
-  if (write) StartWrite(&written_);
+  if (write) StartWrite(&written_, options);
   if (finish) Finish(finish->ok() ? source_->CheckUnchanged() : *finish);
 }
 

@@ -6,6 +6,8 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <atomic>
+#include <cstddef>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -24,9 +26,10 @@ struct StreamResources {
   std::atomic<long>* active_streams = nullptr;
 };
 
-// Sends a plan to a client: one write is in flight, the next message is prepared meanwhile by the workers. The stream
-// succeeds only after gRPC has let go of the last byte and the files have been found unchanged after that: before it,
-// a change to a file could still have reached the client as part of a result that looks whole.
+// Sends a plan to a client: one write is in flight, the next messages are prepared meanwhile by the workers, a few at a
+// time, because waking a worker takes as long as preparing a message. The stream succeeds only after gRPC has let go of
+// the last byte and the files have been found unchanged after that: before it, a change to a file could still have
+// reached the client as part of a result that looks whole.
 class ChunkStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                           public std::enable_shared_from_this<ChunkStream> {
  public:
@@ -43,6 +46,11 @@ class ChunkStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   explicit ChunkStream(const StreamResources& resources);
 
+  // How many messages wait to be written at most, and at how many more are prepared.
+  static constexpr std::size_t kMaxReady = 3;
+  static constexpr std::size_t kRefillAt = 1;
+
+  // Makes messages until enough wait.
   void Prepare();
   // Does what is due next, if anything is.
   void Advance();
@@ -62,6 +70,7 @@ class ChunkStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   const Counted counted_;
   WorkerPool& workers_;
+  const std::size_t chunk_bytes_;
   std::shared_ptr<ChunkStream> self_;
   std::optional<ChunkSource> source_;  // used by Prepare, of which one runs at a time
 
@@ -72,7 +81,7 @@ class ChunkStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   bool source_done_ = false;
   bool released_ = false;  // gRPC holds no data any more
   bool finished_ = false;
-  std::optional<grpc::ByteBuffer> next_;
+  std::deque<grpc::ByteBuffer> ready_;
   grpc::ByteBuffer written_;  // must stay until OnWriteDone
 };
 

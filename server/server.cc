@@ -32,7 +32,9 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
   }
 };
 
-void Configure(grpc::ServerBuilder& builder) {
+void Configure(grpc::ServerBuilder& builder, const Options& options) {
+  // How much of a stream may wait in gRPC while its next message is asked for (ChunkStream).
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, static_cast<int>(options.chunk_bytes));
   // Two servers on one port would share its connections by chance.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 64);
@@ -59,7 +61,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, st
   std::unique_ptr<Server> server(new Server(options, std::move(catalog)));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
-  Configure(builder);
+  Configure(builder, options);
   if (options.reflection) {
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   } else {

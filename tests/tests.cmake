@@ -9,6 +9,7 @@ else()
 endif()
 list(APPEND TEST_ENVIRONMENT
   ASAN_OPTIONS=detect_leaks=1:abort_on_error=0
+  LSAN_OPTIONS=print_suppressions=0:suppressions=${CMAKE_CURRENT_SOURCE_DIR}/testing/lsan.supp
   UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
   "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=${CMAKE_CURRENT_SOURCE_DIR}/testing/tsan.supp"
   PYTHONDONTWRITEBYTECODE=1
