@@ -29,8 +29,9 @@ grpc::Slice SliceOf(std::span<const std::byte> bytes, std::shared_ptr<const void
 
 }  // namespace
 
-ChunkSource::ChunkSource(StreamPlan plan, std::shared_ptr<BufferPool> buffers, std::shared_ptr<void> in_flight)
-    : plan_(std::move(plan)), buffers_(std::move(buffers)), in_flight_(std::move(in_flight)) {
+ChunkSource::ChunkSource(StreamPlan plan, IoMode io, std::shared_ptr<BufferPool> buffers,
+                         std::shared_ptr<void> in_flight)
+    : plan_(std::move(plan)), io_(io), buffers_(std::move(buffers)), in_flight_(std::move(in_flight)) {
   for (std::size_t i = 0; i < plan_.reads.size(); ++i) {
     if (plan_.reads[i].result_begin < plan_.reads[i].result_end) order_.push_back(i);
   }
@@ -77,6 +78,7 @@ absl::Status ChunkSource::AddSegments(v1::Chunk& head, Data& data) {
     if (absl::Status status = AddBytes(read, segment.size_bytes(), data); !status.ok()) return status;
     if (cursor_->position() == read.result_end) {
       cursor_.reset();
+      reader_.reset();
       ++order_position_;
     }
     if (segment.size_bytes() < fits) break;
@@ -95,34 +97,45 @@ std::int64_t ChunkSource::SegmentBytes(const PlannedRead& read, const Data& data
 
 absl::Status ChunkSource::AddBytes(const PlannedRead& read, std::int64_t size_bytes, Data& data) {
   data.size_bytes += size_bytes;
-  if (read.slice.run_bytes() < kMinMappedBytes || size_bytes < kMinMappedBytes) {
-    Gather(read, size_bytes, data);
-    return absl::OkStatus();
+  if (io_ == IoMode::kPread || read.slice.run_bytes() < kMinMappedBytes || size_bytes < kMinMappedBytes) {
+    return Gather(read, size_bytes, data);
   }
   while (size_bytes > 0) {
-    const SlicePlan::Run run = cursor_->Next(size_bytes);
-    size_bytes -= run.size_bytes;
-    const std::int64_t offset = read.source_offset + run.source_offset;
-    if (absl::Status status = read.file->Populate(offset, run.size_bytes); !status.ok()) return status;
+    const std::int64_t offset = read.source_offset + cursor_->source_position();
+    const std::int64_t run_bytes = std::min(cursor_->run_remaining_bytes(), size_bytes);
+    if (absl::Status status = read.file->Populate(offset, run_bytes); absl::IsUnimplemented(status)) {
+      // Then touching the mapping would make gRPC's threads wait for the disk.
+      io_ = IoMode::kPread;
+      return Gather(read, size_bytes, data);
+    } else if (!status.ok()) {
+      return status;
+    }
+    cursor_->Next(run_bytes);
+    size_bytes -= run_bytes;
     // A block fills the message alone: that is what the sizes of segments are chosen for.
-    if (keeps_checksums() && run.size_bytes == MappedFile::kBlockBytes && offset % MappedFile::kBlockBytes == 0) {
+    if (keeps_checksums() && run_bytes == MappedFile::kBlockBytes && offset % MappedFile::kBlockBytes == 0) {
       data.crc = read.file->BlockChecksum(offset / MappedFile::kBlockBytes);
     }
     FlushGathered(data);
     const std::span<const std::byte> bytes =
-        read.file->bytes().subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(run.size_bytes));
+        read.file->bytes().subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(run_bytes));
     data.slices.push_back(SliceOf(bytes, read.file, in_flight_));
   }
   return absl::OkStatus();
 }
 
-void ChunkSource::Gather(const PlannedRead& read, std::int64_t size_bytes, Data& data) {
+absl::Status ChunkSource::Gather(const PlannedRead& read, std::int64_t size_bytes, Data& data) {
   if (data.buffer == nullptr) data.buffer = buffers_->Take();
-  const auto size = static_cast<std::size_t>(size_bytes);
+  const std::span<std::byte> destination(data.buffer.get() + data.gathered_end, static_cast<std::size_t>(size_bytes));
+  data.gathered_end += destination.size();
+  if (io_ == IoMode::kPread) {
+    if (!reader_) reader_.emplace(read.file, read.source_offset, read.source_size_bytes);
+    return reader_->Read(*cursor_, destination);
+  }
   const std::span<const std::byte> source = read.file->bytes().subspan(
       static_cast<std::size_t>(read.source_offset), static_cast<std::size_t>(read.source_size_bytes));
-  cursor_->Gather(source, std::span(data.buffer.get() + data.gathered_end, size));
-  data.gathered_end += size;
+  cursor_->Gather(source, destination);
+  return absl::OkStatus();
 }
 
 void ChunkSource::FlushGathered(Data& data) {

@@ -13,23 +13,28 @@
 
 #include "absl/status/statusor.h"
 #include "server/buffer_pool.h"
+#include "server/options.h"
+#include "server/run_reader.h"
 #include "server/stream_plan.h"
 #include "tensorferry/tensor/slice_plan.h"
 
 namespace tensorferry::server {
 
 // Turns a plan into the messages of a stream, one at a time. Long runs of bytes are referred to in the mapping; short
-// ones are gathered in a pooled buffer, because many small slices cost gRPC more than one copy.
+// ones are gathered in a pooled buffer, because many small slices cost gRPC more than one copy. Without the mapping
+// (IoMode::kPread) all of it is read into pooled buffers.
 // Not safe for concurrent use. Next may wait for the disk.
 class ChunkSource {
  public:
   // `in_flight` is referred to by all data that gRPC holds, and by this until the last message was taken.
-  ChunkSource(StreamPlan plan, std::shared_ptr<BufferPool> buffers, std::shared_ptr<void> in_flight);
+  ChunkSource(StreamPlan plan, IoMode io, std::shared_ptr<BufferPool> buffers, std::shared_ptr<void> in_flight);
 
+  // Whether a message was taken.
+  bool started() const { return started_; }
   // Whether all messages were taken. The first message stands even if there is no data.
   bool done() const { return started_ && results_sent_ == plan_.results.size() && order_position_ == order_.size(); }
 
-  // The next message. Must not be called when done. Errors: those of MappedFile::Populate.
+  // The next message. Must not be called when done. Errors: DATA_LOSS if a file has shrunk or its disk fails.
   absl::StatusOr<grpc::ByteBuffer> Next();
 
   // ABORTED if a file that was read from has changed since it was opened.
@@ -53,7 +58,7 @@ class ChunkSource {
   };
 
   // Whether a block of a file is just what fills a message.
-  bool keeps_checksums() const { return buffers_->buffer_bytes() == MappedFile::kBlockBytes; }
+  bool keeps_checksums() const { return io_ == IoMode::kMmap && buffers_->buffer_bytes() == MappedFile::kBlockBytes; }
 
   void AnnounceResults(v1::Chunk& head);
   absl::Status AddSegments(v1::Chunk& head, Data& data);
@@ -61,10 +66,12 @@ class ChunkSource {
   // the next messages be whole blocks, whose checksums are kept.
   std::int64_t SegmentBytes(const PlannedRead& read, const Data& data, std::int64_t fits) const;
   absl::Status AddBytes(const PlannedRead& read, std::int64_t size_bytes, Data& data);
-  void Gather(const PlannedRead& read, std::int64_t size_bytes, Data& data);
+  // Gathers from the mapping, or with pread.
+  absl::Status Gather(const PlannedRead& read, std::int64_t size_bytes, Data& data);
   void FlushGathered(Data& data);
 
   const StreamPlan plan_;
+  IoMode io_;
   const std::shared_ptr<BufferPool> buffers_;
   std::shared_ptr<void> in_flight_;
   std::vector<std::size_t> order_;  // of the reads that have bytes to send
@@ -72,6 +79,7 @@ class ChunkSource {
   std::size_t results_sent_ = 0;
   std::size_t order_position_ = 0;
   std::optional<SlicePlan::Cursor> cursor_;  // of the read at order_position_
+  std::optional<RunReader> reader_;          // for the same, with pread
 };
 
 }  // namespace tensorferry::server

@@ -35,7 +35,8 @@ class ChunkStream::InFlight {
 ChunkStream* ChunkStream::Start(StreamPlan plan, const StreamResources& resources) {
   const std::shared_ptr<ChunkStream> stream(new ChunkStream(resources));
   stream->self_ = stream;
-  stream->source_.emplace(std::move(plan), resources.buffers, std::make_shared<InFlight>(stream, *resources.workers));
+  stream->source_.emplace(std::move(plan), resources.io, resources.buffers,
+                          std::make_shared<InFlight>(stream, *resources.workers));
   stream->Advance();
   return stream.get();
 }
@@ -48,7 +49,7 @@ ChunkStream::ChunkStream(const StreamResources& resources)
 void ChunkStream::Prepare() {
   bool more = true;
   while (more) {
-    absl::StatusOr<grpc::ByteBuffer> message = source_->Next();
+    absl::StatusOr<grpc::ByteBuffer> message = NextMessage();
     {
       const std::lock_guard lock(mutex_);
       source_done_ = source_->done();
@@ -61,6 +62,14 @@ void ChunkStream::Prepare() {
     }
     Advance();
   }
+}
+
+absl::StatusOr<grpc::ByteBuffer> ChunkStream::NextMessage() {
+  // Rather than at the end: what has changed since it was opened cannot be served any more.
+  if (!source_->started()) {
+    if (absl::Status status = source_->CheckUnchanged(); !status.ok()) return status;
+  }
+  return source_->Next();
 }
 
 void ChunkStream::Advance() {

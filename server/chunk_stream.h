@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "server/chunk_source.h"
 #include "server/worker_pool.h"
 
@@ -20,6 +21,7 @@ namespace tensorferry::server {
 
 // What all streams of a server share.
 struct StreamResources {
+  IoMode io = IoMode::kMmap;
   std::shared_ptr<BufferPool> buffers;
   WorkerPool* workers = nullptr;
   // How many streams have not ended. Whoever reads 0 sees all that they did.
@@ -52,6 +54,7 @@ class ChunkStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   // Makes messages until enough wait.
   void Prepare();
+  absl::StatusOr<grpc::ByteBuffer> NextMessage();
   // Does what is due next, if anything is.
   void Advance();
   void Finish(const absl::Status& status);

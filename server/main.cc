@@ -16,6 +16,7 @@
 #include "server/options.h"
 #include "server/server.h"
 #include "tensorferry/quote.h"
+#include "tensorferry/storage/bus_errors.h"
 #include "tensorferry/storage/catalog.h"
 
 namespace tensorferry::server {
@@ -68,6 +69,7 @@ int Main(int argc, char** argv) {
   if (!options) return exit_code;
   const sigset_t signals = BlockEndSignals();
   StartLog();
+  SurviveBusErrors();
 
   const absl::StatusOr<std::shared_ptr<const Catalog>> catalog = Catalog::Load(options->root);
   if (!catalog.ok()) return Fail(catalog.status());

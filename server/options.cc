@@ -21,6 +21,12 @@ std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
                "Serve in plaintext on an address that is not loopback: everybody who reaches it can read the models")
       ->envname("TENSORFERRY_INSECURE");
   app.add_flag("--reflection", options.reflection, "Serve gRPC server reflection")->envname("TENSORFERRY_REFLECTION");
+  std::string io = "mmap";
+  app.add_option(
+         "--io", io,
+         "How files are read: mmap sends from the mapping without a copy; pread copies, for network filesystems")
+      ->check(CLI::IsMember({"mmap", "pread"}))
+      ->envname("TENSORFERRY_IO");
   app.add_option("--chunk-bytes", options.chunk_bytes, "Data in one message of a stream, in bytes")
       ->check(CLI::Range(std::size_t{4} << 10, std::size_t{3} << 20))
       ->envname("TENSORFERRY_CHUNK_BYTES");
@@ -39,6 +45,7 @@ std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
     exit_code = app.exit(error) == 0 ? 0 : 2;
     return std::nullopt;
   }
+  if (io == "pread") options.io = IoMode::kPread;
   options.drain_timeout = std::chrono::seconds(drain_seconds);
   return options;
 }

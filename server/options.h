@@ -9,6 +9,9 @@
 
 namespace tensorferry::server {
 
+// How files are read.
+enum class IoMode : char { kMmap, kPread };
+
 // What a server is told at its start.
 struct Options {
   std::string root;
@@ -16,6 +19,7 @@ struct Options {
   std::string listen = "127.0.0.1:7070";
   bool insecure = false;
   bool reflection = false;
+  IoMode io = IoMode::kMmap;
   std::size_t chunk_bytes = std::size_t{1} << 20;
   int workers = 4;
   std::chrono::milliseconds drain_timeout = std::chrono::seconds(30);

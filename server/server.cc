@@ -81,8 +81,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, st
 
 Server::Server(const Options& options, std::shared_ptr<const Catalog> catalog)
     : workers_(options.workers),
-      resources_{
-          .buffers = BufferPool::Create(options.chunk_bytes), .workers = &workers_, .active_streams = &active_streams_},
+      resources_{.io = options.io,
+                 .buffers = BufferPool::Create(options.chunk_bytes),
+                 .workers = &workers_,
+                 .active_streams = &active_streams_},
       service_(std::move(catalog), resources_) {}
 
 Server::~Server() {

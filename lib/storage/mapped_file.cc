@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "lib/checksum/crc32c.h"
+#include "lib/storage/mapping_table.h"
 #include "tensorferry/files/file_io.h"
 #include "tensorferry/quote.h"
 
@@ -54,13 +55,20 @@ MappedFile::MappedFile(UniqueFd fd, std::string path, FileIdentity identity, std
       path_(std::move(path)),
       identity_(identity),
       bytes_(bytes),
+      mapping_(bytes.empty() ? nullptr : mapping_table::Add(bytes)),
       checksums_(std::make_unique<std::atomic<std::uint64_t>[]>(bytes.size() / kBlockBytes)) {}
 
 MappedFile::~MappedFile() {
-  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  if (mapping_ == nullptr) return;
+  mapping_table::Remove(mapping_);
+  ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
 absl::Status MappedFile::CheckUnchanged() const {
+  if (mapping_ != nullptr && mapping_->poisoned) {
+    return absl::AbortedError(
+        fmt::format("file {} could not be read to its end: it was truncated, or its disk failed", Quote(path_)));
+  }
   struct stat stat = {};
   if (::fstat(fd_.get(), &stat) != 0) return ErrnoStatus(errno, "cannot stat", path_);
   if (IdentityOf(stat) == identity_) return absl::OkStatus();
@@ -86,8 +94,7 @@ absl::Status MappedFile::Populate(std::int64_t offset, std::int64_t size_bytes) 
   const std::uintptr_t aligned = begin / page * page;
   const std::size_t size = begin + static_cast<std::uintptr_t>(size_bytes) - aligned;
   if (::madvise(reinterpret_cast<void*>(aligned), size, MADV_POPULATE_READ) == 0) return absl::OkStatus();
-  // Kernels before 5.14 lack it: the pages are then read in where they are touched.
-  if (errno == EINVAL) return absl::OkStatus();
+  if (errno == EINVAL) return absl::UnimplementedError("this kernel cannot read pages of mappings in beforehand");
   return absl::DataLossError(fmt::format("cannot read bytes [{}, {}) of file {}: it has shrunk or its disk fails",
                                          offset, offset + size_bytes, Quote(path_)));
 }

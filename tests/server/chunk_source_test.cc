@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <fstream>
 #include <initializer_list>
 #include <memory>
@@ -41,8 +42,14 @@ class ChunkSourceTest : public ::testing::Test {
     return test::AsString(tensor.file->tensors->data(tensor.view));
   }
 
-  // Runs a plan to its end; returns each read's bytes.
-  std::vector<std::string> Run(StreamPlan plan) {
+  // Runs a plan to its end, from the mapping and with pread; returns each read's bytes.
+  std::vector<std::string> Run(const StreamPlan& plan) {
+    const std::vector<std::string> bytes = Run(plan, IoMode::kMmap);
+    EXPECT_TRUE(Run(plan, IoMode::kPread) == bytes);
+    return bytes;
+  }
+
+  std::vector<std::string> Run(StreamPlan plan, IoMode io) {
     plan.header.set_generation(model_->generation());
     std::vector<std::string> bytes(plan.reads.size());
     std::vector<std::int64_t> next;
@@ -50,7 +57,7 @@ class ChunkSourceTest : public ::testing::Test {
     auto in_flight = std::make_shared<int>();
     const std::weak_ptr<int> watch = in_flight;
     const std::size_t reads = plan.reads.size();
-    ChunkSource source(std::move(plan), BufferPool::Create(chunk_bytes_), std::move(in_flight));
+    ChunkSource source(std::move(plan), io, BufferPool::Create(chunk_bytes_), std::move(in_flight));
     bool first = true;
     std::size_t results = 0;
     do {
@@ -99,7 +106,7 @@ TEST_F(ChunkSourceTest, TensorOfManyChunksIsExact) {
   StreamPlan plan;
   TF_ASSERT_OK(AddRead(*model_, ReadOf("t"), plan));
   EXPECT_EQ(plan.header.size_bytes(), 300'001);
-  EXPECT_EQ(Run(std::move(plan)).at(0), data_);
+  EXPECT_EQ(Run(plan).at(0), data_);
 }
 
 TEST_F(ChunkSourceTest, RunsOfWholeBlocksAreExactWhereverTheyBeginAndWhateverTheChunkSize) {
@@ -115,7 +122,7 @@ TEST_F(ChunkSourceTest, RunsOfWholeBlocksAreExactWhereverTheyBeginAndWhateverThe
     for (const v1::Read& read : {ReadOf("z"), ReadOf("rows"), slice, ReadOf("a"), ReadOf("rows", 1 << 20, 2 << 20)}) {
       TF_ASSERT_OK(AddRead(*model_, read, plan));
     }
-    const std::vector<std::string> bytes = Run(std::move(plan));
+    const std::vector<std::string> bytes = Run(plan);
     EXPECT_TRUE(bytes[0] == DataOf("z"));
     EXPECT_TRUE(bytes[1] == DataOf("rows"));
     std::string sliced;
@@ -135,7 +142,7 @@ TEST_F(ChunkSourceTest, BlockThatChangedSinceItsChecksumWasTakenIsNoticedByTheRe
   const auto messages_with_mismatch = [&] {
     StreamPlan plan;
     EXPECT_TRUE(AddRead(*model_, ReadOf("t"), plan).ok());
-    ChunkSource source(std::move(plan), BufferPool::Create(chunk_bytes_), nullptr);
+    ChunkSource source(std::move(plan), IoMode::kMmap, BufferPool::Create(chunk_bytes_), nullptr);
     int mismatches = 0;
     while (!source.done()) {
       absl::StatusOr<grpc::ByteBuffer> message = source.Next();
@@ -159,7 +166,7 @@ TEST_F(ChunkSourceTest, EveryOffsetAndLimitGivesThatPart) {
     v1::Read read = ReadOf("t");
     *read.mutable_slice() = wire::ToProto(spec);
     EXPECT_TRUE(AddRead(*model_, read, plan).ok());
-    return Run(std::move(plan)).at(0);
+    return Run(plan).at(0);
   }();
   ASSERT_EQ(all.size(), 13U * 12 * 2);
   for (std::size_t offset = 0; offset <= all.size(); ++offset) {
@@ -168,8 +175,7 @@ TEST_F(ChunkSourceTest, EveryOffsetAndLimitGivesThatPart) {
     v1::Read read = ReadOf("t", static_cast<std::int64_t>(offset), limit);
     *read.mutable_slice() = wire::ToProto(spec);
     TF_ASSERT_OK(AddRead(*model_, read, plan));
-    EXPECT_EQ(Run(std::move(plan)).at(0),
-              all.substr(offset, limit == 0 ? std::string::npos : static_cast<std::size_t>(limit)));
+    EXPECT_EQ(Run(plan).at(0), all.substr(offset, limit == 0 ? std::string::npos : static_cast<std::size_t>(limit)));
   }
 }
 
@@ -183,7 +189,7 @@ TEST_F(ChunkSourceTest, PlanOfManySmallAndLargeReadsIsExact) {
   Serve(tensors);
   StreamPlan plan;
   for (std::size_t i = tensors.size(); i-- > 0;) TF_ASSERT_OK(AddRead(*model_, ReadOf(tensors[i].name), plan));
-  const std::vector<std::string> bytes = Run(std::move(plan));
+  const std::vector<std::string> bytes = Run(plan);
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     EXPECT_EQ(bytes[tensors.size() - 1 - i], DataOf(tensors[i].name)) << i;
   }
@@ -193,14 +199,14 @@ TEST_F(ChunkSourceTest, ManyResultsAreAnnouncedOverSeveralMessages) {
   Serve({{std::string(2000, 'n'), Dtype::kU8, {3}}});
   StreamPlan plan;
   for (int i = 0; i < 1000; ++i) TF_ASSERT_OK(AddRead(*model_, ReadOf(tensors_[0].name), plan));
-  for (const std::string& bytes : Run(std::move(plan))) EXPECT_EQ(bytes, data_);
+  for (const std::string& bytes : Run(plan)) EXPECT_EQ(bytes, data_);
 }
 
 TEST_F(ChunkSourceTest, EmptyResultIsOneMessage) {
   Serve({{"t", Dtype::kF32, {0, 5}}});
   StreamPlan plan;
   TF_ASSERT_OK(AddRead(*model_, ReadOf("t"), plan));
-  EXPECT_EQ(Run(std::move(plan)).at(0), "");
+  EXPECT_EQ(Run(plan).at(0), "");
 }
 
 TEST_F(ChunkSourceTest, RandomSlicesOfAllDtypesEqualBruteForce) {
@@ -228,7 +234,20 @@ TEST_F(ChunkSourceTest, RandomSlicesOfAllDtypesEqualBruteForce) {
     if (!expected) continue;
     std::string bytes;
     for (const std::int64_t source : expected->source_bytes) bytes += data_[static_cast<std::size_t>(source)];
-    EXPECT_EQ(Run(std::move(plan)).at(0), bytes) << DtypeName(dtype) << " " << spec.ToString();
+    EXPECT_EQ(Run(plan).at(0), bytes) << DtypeName(dtype) << " " << spec.ToString();
+  }
+}
+
+TEST_F(ChunkSourceTest, FileThatShrankIsAnErrorWithPread) {
+  Serve({{"t", Dtype::kU8, {1000, 300}}});
+  for (const bool short_runs : {false, true}) {
+    v1::Read read = ReadOf("t");
+    if (short_runs) *read.mutable_slice() = wire::ToProto(SliceSpec{.dimensions = {Range{}, Range{0, 10, 1}}});
+    StreamPlan plan;
+    TF_ASSERT_OK(AddRead(*model_, read, plan));
+    std::filesystem::resize_file(directory_.Path("m.safetensors"), 200'000);
+    ChunkSource source(std::move(plan), IoMode::kPread, BufferPool::Create(1 << 20), nullptr);
+    EXPECT_THAT(source.Next(), test::StatusIs(absl::StatusCode::kDataLoss, ::testing::HasSubstr("m.safetensors")));
   }
 }
 

@@ -4,15 +4,20 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
+#include <vector>
 
+#include "tensorferry/storage/bus_errors.h"
 #include "tests/testing/safetensors_bytes.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
@@ -175,6 +180,52 @@ TEST(PopulateTest, RangeThatIsGoneIsDataLossAndWhatIsLeftIsBroughtIn) {
   TF_EXPECT_OK(file->Populate(0, 10'000));
   EXPECT_THAT(file->Populate(0, 40'000), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(path)));
   EXPECT_THAT(file->Populate(39'999, 1), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(path)));
+}
+
+TEST(BusErrorsTest, TruncatedFileShowsZerosAndSaysSo) {
+  SurviveBusErrors();
+  const test::TempDir dir;
+  const std::string path = dir.Write("f", std::string(5 * 65'536, 'x'));
+  SetModified(path, 1'700'000'000, 0);
+  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(path));
+  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr other, MappedFile::Open(dir.Write("g", std::string(65'536, 'y'))));
+  ASSERT_EQ(::truncate(path.c_str(), 65'536), 0);
+  EXPECT_EQ(test::AsString(file->bytes().subspan(2 * 65'536)), std::string(3 * 65'536, '\0'));
+  EXPECT_EQ(test::AsString(file->bytes().first(65'536)), std::string(65'536, 'x'));
+  // Size and time come back, as where a file is written anew in place: what was seen is not forgotten.
+  ASSERT_EQ(::truncate(path.c_str(), 5 * 65'536), 0);
+  SetModified(path, 1'700'000'000, 0);
+  EXPECT_THAT(file->CheckUnchanged(), StatusIs(absl::StatusCode::kAborted, AllOf(HasSubstr(path), HasSubstr("read"))));
+  EXPECT_EQ(test::AsString(other->bytes()), std::string(65'536, 'y'));
+  TF_EXPECT_OK(other->CheckUnchanged());
+}
+
+TEST(BusErrorsTest, ManyFilesMappedAndTruncatedByManyThreads) {
+  SurviveBusErrors();
+  const test::TempDir dir;
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&dir, t] {
+      for (int i = 0; i < 200; ++i) {
+        const std::string name = std::to_string(t) + "-" + std::to_string(i % 7);
+        TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(dir.Write(name, std::string(20'000, 'x'))));
+        ASSERT_EQ(::truncate(file->path().c_str(), 0), 0);
+        EXPECT_EQ(test::AsString(file->bytes()), std::string(20'000, '\0'));
+        EXPECT_THAT(file->CheckUnchanged(), StatusIs(absl::StatusCode::kAborted));
+      }
+    });
+  }
+}
+
+TEST(BusErrorsTest, WhatIsNotOursStillEndsTheProcess) {
+  const auto touch_foreign_mapping = [] {
+    SurviveBusErrors();
+    const test::TempDir dir;
+    const UniqueFd fd(::open(dir.Write("f", "").c_str(), O_RDONLY | O_CLOEXEC));
+    const void* page = ::mmap(nullptr, 4096, PROT_READ, MAP_SHARED, fd.get(), 0);
+    std::exit(*static_cast<const volatile char*>(page));
+  };
+  EXPECT_DEATH(touch_foreign_mapping(), "");
 }
 
 }  // namespace

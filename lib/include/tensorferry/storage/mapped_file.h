@@ -14,6 +14,10 @@
 
 namespace tensorferry {
 
+namespace mapping_table {
+struct Entry;
+}
+
 // Tells whether a file is still the one that was opened, with the contents it had.
 struct FileIdentity {
   std::uint64_t device = 0;
@@ -27,7 +31,7 @@ struct FileIdentity {
 // reference with it. Immutable; safe for concurrent use by multiple threads.
 //
 // The mapping shows whatever the file holds now: publish new contents by rename, not in place. Touching pages behind a
-// new, smaller end of the file raises SIGBUS.
+// new, smaller end of the file raises SIGBUS (bus_errors.h).
 class MappedFile {
  public:
   // Opens and maps the regular file at `path`. Errors: those of the operating system, with the path;
@@ -50,7 +54,8 @@ class MappedFile {
   // What the file was when it was mapped.
   const FileIdentity& identity() const { return identity_; }
 
-  // ABORTED if the file is no longer what it was when it was mapped: truncated, grown or written to.
+  // ABORTED if the file is no longer what it was when it was mapped: truncated, grown or written to, or if pages of it
+  // could not be read.
   absl::Status CheckUnchanged() const;
 
   // The CRC-32C of block `index`: bytes [index, index + 1) * kBlockBytes, which must lie inside the file. Taken when it
@@ -60,7 +65,8 @@ class MappedFile {
   std::uint32_t BlockChecksum(std::int64_t index) const;
 
   // Brings the pages of [offset, offset + size) into memory, waiting for the disk, so that touching them does not.
-  // Errors: DATA_LOSS if the file has shrunk so that some are gone, or the disk failed.
+  // Errors: DATA_LOSS if the file has shrunk so that some are gone, or the disk failed; UNIMPLEMENTED on kernels before
+  // 5.14.
   absl::Status Populate(std::int64_t offset, std::int64_t size_bytes) const;
 
  private:
@@ -70,6 +76,7 @@ class MappedFile {
   std::string path_;
   FileIdentity identity_;
   std::span<const std::byte> bytes_;
+  mapping_table::Entry* const mapping_;  // null if there are no bytes
   // For each whole block its checksum and, above it, a bit that says that it was taken.
   const std::unique_ptr<std::atomic<std::uint64_t>[]> checksums_;
 };

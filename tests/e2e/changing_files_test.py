@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that change while they are streamed: an error or the old bytes, never a mixture, and the server lives."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+import unittest
+
+import grpc
+import numpy
+
+import harness
+from stock_client import pb, pb_grpc
+from tensor_files import TensorToWrite, write_safetensors
+
+TENSOR_BYTES = 12 << 20
+# Of each way to read files.
+ROUNDS = 3 if harness.SANITIZED else 26
+
+
+def truncate(path: pathlib.Path, size: int) -> None:
+    os.truncate(path, size)
+
+
+def truncate_to_nothing(path: pathlib.Path, _: int) -> None:
+    os.truncate(path, 0)
+
+
+def overwrite(path: pathlib.Path, offset: int) -> None:
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        file.write(b"\xee" * (4 << 20))
+
+
+def rewrite(path: pathlib.Path, _: int) -> None:
+    size = path.stat().st_size
+    with open(path, "wb") as file:
+        file.write(b"\xdd" * size)
+
+
+def punch_hole(path: pathlib.Path, offset: int) -> None:
+    subprocess.run(["fallocate", "--punch-hole", "--offset", str(offset), "--length", str(4 << 20), path], check=True)
+
+
+def replace(path: pathlib.Path, _: int) -> None:
+    other = path.with_suffix(".new")
+    other.write_bytes(b"\xcc" * path.stat().st_size)
+    os.rename(other, path)
+
+
+def delete(path: pathlib.Path, _: int) -> None:
+    path.unlink()
+
+
+def forbid(path: pathlib.Path, _: int) -> None:
+    path.chmod(0)
+
+
+# What leaves the old bytes where they are; the stream must deliver them.
+HARMLESS = [replace, delete, forbid]
+CHANGES = [truncate, truncate_to_nothing, overwrite, rewrite, punch_hole, *HARMLESS]
+
+
+class ChangingFilesTest(harness.EndToEndTest):
+
+    def write_model(self, root: pathlib.Path, name: str, data: bytes) -> pathlib.Path:
+        path = root / f"{name}.safetensors"
+        write_safetensors(path, [TensorToWrite("t", "U8", (len(data),), data)])
+        return path
+
+    def fetch(self, address: str, model: str, change: object, after: int) -> tuple[grpc.StatusCode, bytes]:
+        """Streams the tensor and calls `change` when `after` messages have come."""
+        # A small window, so that the server cannot have sent everything before the change.
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.http2.bdp_probe", 0)]
+        data = bytearray()
+        with grpc.insecure_channel(address, options) as channel:
+            stream = pb_grpc.TensorServiceStub(channel).GetTensor(pb.GetTensorRequest(model=model, tensor="t"),
+                                                                  timeout=harness.PATIENCE_SECONDS)
+            try:
+                for count, message in enumerate(stream):
+                    data += message.chunk.data
+                    if count == after:
+                        change()
+            except grpc.RpcError as error:
+                return error.code(), bytes(data)
+        return grpc.StatusCode.OK, bytes(data)
+
+    def run_round(self, root: pathlib.Path, number: int, options: tuple[str, ...], random: object) -> dict[str, int]:
+        contents = random.randbytes(TENSOR_BYTES)
+        paths = {change: self.write_model(root, change.__name__, contents) for change in CHANGES}
+        results = {}
+        with harness.Server(root, *options) as server:
+
+            def stream(change: object, offset: int, after: int) -> None:
+                path = paths[change]
+                results[change] = self.fetch(server.address, path.name, lambda: change(path, offset), after)
+
+            threads = [
+                threading.Thread(target=stream, args=(change, random.randrange(TENSOR_BYTES), random.randrange(11)))
+                for change in CHANGES
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            # It lives, and what did not change is served.
+            code, data = self.fetch(server.address, "steady.safetensors", lambda: None, 0)
+            self.assertEqual(code, grpc.StatusCode.OK)
+            self.assertTrue(data == self.steady)
+        counts = {"ok": 0, "errors": 0}
+        for change, (code, data) in results.items():
+            what = f"round {number}: {change.__name__}: {code}, {len(data)} bytes"
+            if code == grpc.StatusCode.OK:
+                self.assertTrue(data == contents, f"{what}: not the old bytes")
+            else:
+                self.assertNotIn(change, HARMLESS, what)
+                self.assertIn(code, (grpc.StatusCode.ABORTED, grpc.StatusCode.DATA_LOSS, grpc.StatusCode.UNAVAILABLE),
+                              what)
+            counts["ok" if code == grpc.StatusCode.OK else "errors"] += 1
+        return counts
+
+    def check(self, *options: str) -> None:
+        random = harness.random_source(" ".join(options))
+        root = self.directory
+        self.steady = numpy.arange(1 << 16, dtype="u4").tobytes()
+        self.write_model(root, "steady", self.steady)
+        totals = {"ok": 0, "errors": 0}
+        for number in range(ROUNDS):
+            for kind, count in self.run_round(root, number, options, random).items():
+                totals[kind] += count
+        print(f"{options}: {totals['ok']} streams with the old bytes, {totals['errors']} with an error, 0 mixed",
+              file=sys.stderr)
+        self.assertGreater(totals["errors"], 0, "no change came in time: the test tests nothing")
+
+    def test_mapped(self) -> None:
+        self.check("--io=mmap")
+
+    def test_pread(self) -> None:
+        self.check("--io=pread")
+
+
+if __name__ == "__main__":
+    unittest.main()
