@@ -97,7 +97,7 @@ std::int64_t ChunkSource::SegmentBytes(const PlannedRead& read, const Data& data
 
 absl::Status ChunkSource::AddBytes(const PlannedRead& read, std::int64_t size_bytes, Data& data) {
   data.size_bytes += size_bytes;
-  if (io_ == IoMode::kPread || read.slice.run_bytes() < kMinMappedBytes || size_bytes < kMinMappedBytes) {
+  if (io_ != IoMode::kMmap || read.slice.run_bytes() < kMinMappedBytes || size_bytes < kMinMappedBytes) {
     return Gather(read, size_bytes, data);
   }
   while (size_bytes > 0) {
@@ -128,8 +128,8 @@ absl::Status ChunkSource::Gather(const PlannedRead& read, std::int64_t size_byte
   if (data.buffer == nullptr) data.buffer = buffers_->Take();
   const std::span<std::byte> destination(data.buffer.get() + data.gathered_end, static_cast<std::size_t>(size_bytes));
   data.gathered_end += destination.size();
-  if (io_ == IoMode::kPread) {
-    if (!reader_) reader_.emplace(read.file, read.source_offset, read.source_size_bytes);
+  if (io_ != IoMode::kMmap) {
+    if (!reader_) reader_.emplace(read.file, read.source_offset, read.source_size_bytes, io_);
     return reader_->Read(*cursor_, destination);
   }
   const std::span<const std::byte> source = read.file->bytes().subspan(

@@ -22,7 +22,7 @@ namespace tensorferry::server {
 
 // Turns a plan into the messages of a stream, one at a time. Long runs of bytes are referred to in the mapping; short
 // ones are gathered in a pooled buffer, because many small slices cost gRPC more than one copy. Without the mapping
-// (IoMode::kPread) all of it is read into pooled buffers.
+// (IoMode) all of it is read into pooled buffers.
 // Not safe for concurrent use. Next may wait for the disk.
 class ChunkSource {
  public:
@@ -34,7 +34,8 @@ class ChunkSource {
   // Whether all messages were taken. The first message stands even if there is no data.
   bool done() const { return started_ && results_sent_ == plan_.results.size() && order_position_ == order_.size(); }
 
-  // The next message. Must not be called when done. Errors: DATA_LOSS if a file has shrunk or its disk fails.
+  // The next message. Must not be called when done. Errors: DATA_LOSS if a file has shrunk or its disk fails;
+  // UNAVAILABLE with kPreadCached if something is not in the page cache.
   absl::StatusOr<grpc::ByteBuffer> Next();
 
   // ABORTED if a file that was read from has changed since it was opened.

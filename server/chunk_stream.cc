@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/chunk_stream.h"
 
+#include <grpcpp/server_context.h>
+
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -32,17 +34,30 @@ class ChunkStream::InFlight {
   WorkerPool& workers_;
 };
 
-ChunkStream* ChunkStream::Start(StreamPlan plan, const StreamResources& resources) {
-  const std::shared_ptr<ChunkStream> stream(new ChunkStream(resources));
+ChunkStream* ChunkStream::Start(StreamPlan plan, StreamRegistry::Ticket ticket, grpc::CallbackServerContext& context,
+                                const StreamResources& resources) {
+  const std::shared_ptr<ChunkStream> stream(new ChunkStream(std::move(ticket), context, resources));
   stream->self_ = stream;
-  stream->source_.emplace(std::move(plan), resources.io, resources.buffers,
-                          std::make_shared<InFlight>(stream, *resources.workers));
+  const auto in_flight = std::make_shared<InFlight>(stream, *resources.workers);
+  if (resources.io == IoMode::kMmap && plan.header.size_bytes() <= kMaxCachedBytes &&
+      plan.reads.size() <= kMaxCachedReads) {
+    stream->source_.emplace(plan, IoMode::kPreadCached, resources.buffers, in_flight);
+    absl::StatusOr<grpc::ByteBuffer> message = stream->NextMessage();
+    if (message.ok() && stream->source_->done()) {
+      stream->ready_.push_back(*std::move(message));
+      stream->source_done_ = true;
+    }
+  }
+  if (!stream->source_done_) stream->source_.emplace(std::move(plan), resources.io, resources.buffers, in_flight);
+  resources.registry->Watch(stream);
   stream->Advance();
   return stream.get();
 }
 
-ChunkStream::ChunkStream(const StreamResources& resources)
-    : counted_(*resources.active_streams),
+ChunkStream::ChunkStream(StreamRegistry::Ticket ticket, grpc::CallbackServerContext& context,
+                         const StreamResources& resources)
+    : ticket_(std::move(ticket)),
+      context_(context),
       workers_(*resources.workers),
       chunk_bytes_(resources.buffers->buffer_bytes()) {}
 
@@ -84,13 +99,14 @@ void ChunkStream::Advance() {
       written_.Swap(&ready_.front());
       ready_.pop_front();
       writing_ = write = true;
+      write_started_ = StreamRegistry::Clock::now();
       // gRPC may ask for the next message before it has sent this one, so that it never waits for us. What does not
       // fill its buffer could stay there for ever.
       if (!(source_done_ && ready_.empty()) && written_.Length() > chunk_bytes_) options.set_buffer_hint();
     }
     if (status_.ok() && !preparing_ && !source_done_ && ready_.size() <= kRefillAt) preparing_ = prepare = true;
     const bool sent = source_done_ && ready_.empty() && released_;
-    if (!writing_ && !preparing_ && (!status_.ok() || sent)) {
+    if (!writing_ && !preparing_ && !cutting_off_ && (!status_.ok() || sent)) {
       finished_ = true;
       finish = status_;
     }
@@ -120,6 +136,30 @@ void ChunkStream::OnCancel() {
     if (status_.ok()) status_ = absl::CancelledError("the call was cancelled or its deadline passed");
   }
   Advance();
+}
+
+bool ChunkStream::CutOff(const StreamLimits& limits, StreamRegistry::Clock::time_point now) {
+  using std::chrono::milliseconds;
+  {
+    const std::lock_guard lock(mutex_);
+    if (finished_ || !status_.ok()) return false;
+    // Taken by gRPC is not yet taken by the client.
+    const bool sending = writing_ || (source_done_ && ready_.empty());
+    const bool stalled =
+        limits.stall_timeout > milliseconds(0) && sending && now - write_started_ > limits.stall_timeout;
+    const bool too_long = limits.max_duration > milliseconds(0) && now - started_ > limits.max_duration;
+    if (!stalled && !too_long) return false;
+    status_ = absl::CancelledError(stalled ? "the client took nothing for too long" : "the call took too long");
+    cutting_off_ = true;  // so that gRPC does not end the call while it is cancelled
+  }
+  // What is in flight waits for the client: only this makes gRPC let go of it. The client sees CANCELLED.
+  context_.TryCancel();
+  {
+    const std::lock_guard lock(mutex_);
+    cutting_off_ = false;
+  }
+  Advance();
+  return true;
 }
 
 void ChunkStream::OnDone() { std::exchange(self_, nullptr).reset(); }

@@ -5,8 +5,8 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
-#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/chunk_source.h"
+#include "server/stream_registry.h"
 #include "server/worker_pool.h"
 
 namespace tensorferry::server {
@@ -24,8 +25,7 @@ struct StreamResources {
   IoMode io = IoMode::kMmap;
   std::shared_ptr<BufferPool> buffers;
   WorkerPool* workers = nullptr;
-  // How many streams have not ended. Whoever reads 0 sees all that they did.
-  std::atomic<long>* active_streams = nullptr;
+  StreamRegistry* registry = nullptr;
 };
 
 // Sends a plan to a client: one write is in flight, the next messages are prepared meanwhile by the workers, a few at a
@@ -33,20 +33,28 @@ struct StreamResources {
 // the last byte and the files have been found unchanged after that: before it, a change to a file could still have
 // reached the client as part of a result that looks whole.
 class ChunkStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                          public StreamRegistry::Stream,
                           public std::enable_shared_from_this<ChunkStream> {
  public:
-  // Starts a stream that owns itself until it is done. `resources` must outlive it.
-  static ChunkStream* Start(StreamPlan plan, const StreamResources& resources);
+  // Starts a stream that owns itself until it is done. `resources` must outlive it, and `context` be the call's.
+  static ChunkStream* Start(StreamPlan plan, StreamRegistry::Ticket ticket, grpc::CallbackServerContext& context,
+                            const StreamResources& resources);
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
   void OnDone() override;
+  bool CutOff(const StreamLimits& limits, StreamRegistry::Clock::time_point now) override;
 
  private:
   // Referred to by every slice that gRPC holds; tells the stream when the last is gone.
   class InFlight;
 
-  explicit ChunkStream(const StreamResources& resources);
+  ChunkStream(StreamRegistry::Ticket ticket, grpc::CallbackServerContext& context, const StreamResources& resources);
+
+  // What is up to this large, and all in the page cache, is answered without a worker: no wait for others that read
+  // from the disk, and no hand-over.
+  static constexpr std::int64_t kMaxCachedBytes = 64 << 10;
+  static constexpr std::size_t kMaxCachedReads = 64;
 
   // How many messages wait to be written at most, and at how many more are prepared.
   static constexpr std::size_t kMaxReady = 3;
@@ -59,20 +67,10 @@ class ChunkStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void Advance();
   void Finish(const absl::Status& status);
 
-  // Counts the stream for as long as it exists; the first member, so that it is the last to go.
-  class Counted {
-   public:
-    explicit Counted(std::atomic<long>& count) : count_(count) { ++count_; }
-    Counted(const Counted&) = delete;
-    Counted& operator=(const Counted&) = delete;
-    ~Counted() { --count_; }
-
-   private:
-    std::atomic<long>& count_;
-  };
-
-  const Counted counted_;
+  const StreamRegistry::Ticket ticket_;  // the first member, so that it is the last to go
+  grpc::CallbackServerContext& context_;
   WorkerPool& workers_;
+  const StreamRegistry::Clock::time_point started_ = StreamRegistry::Clock::now();
   const std::size_t chunk_bytes_;
   std::shared_ptr<ChunkStream> self_;
   std::optional<ChunkSource> source_;  // used by Prepare, of which one runs at a time
@@ -84,6 +82,8 @@ class ChunkStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   bool source_done_ = false;
   bool released_ = false;  // gRPC holds no data any more
   bool finished_ = false;
+  bool cutting_off_ = false;
+  StreamRegistry::Clock::time_point write_started_;  // of the write that is in flight
   std::deque<grpc::ByteBuffer> ready_;
   grpc::ByteBuffer written_;  // must stay until OnWriteDone
 };

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <chrono>
 #include <cstdint>
@@ -30,6 +31,15 @@ sigset_t BlockEndSignals() {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   return signals;
+}
+
+// Every connection and every model file takes a descriptor, and a gRPC server that finds none for a new connection
+// never accepts another (CVE-2023-4785): as many as are permitted.
+void RaiseDescriptorLimit() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 int Fail(const absl::Status& status) {
@@ -70,6 +80,7 @@ int Main(int argc, char** argv) {
   const sigset_t signals = BlockEndSignals();
   StartLog();
   SurviveBusErrors();
+  RaiseDescriptorLimit();
 
   const absl::StatusOr<std::shared_ptr<const Catalog>> catalog = Catalog::Load(options->root);
   if (!catalog.ok()) return Fail(catalog.status());

@@ -33,6 +33,32 @@ std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
   app.add_option("--workers", options.workers, "Threads that read from disk and prepare messages")
       ->check(CLI::Range(1, 256))
       ->envname("TENSORFERRY_WORKERS");
+  app.add_option("--max-streams", options.stream_limits.max_streams,
+                 "Streams at once, over all connections; 0: no limit. More are refused with RESOURCE_EXHAUSTED")
+      ->check(CLI::Range(0, 1'000'000))
+      ->envname("TENSORFERRY_MAX_STREAMS");
+  app.add_option("--max-streams-per-connection", options.max_streams_per_connection,
+                 "Calls at once on one connection; more wait at the client")
+      ->check(CLI::Range(1, 1'000'000))
+      ->envname("TENSORFERRY_MAX_STREAMS_PER_CONNECTION");
+  const CLI::Range seconds_range(std::int64_t{0}, std::int64_t{31'536'000});
+  std::int64_t stall_seconds = 60;
+  app.add_option("--stall-timeout", stall_seconds,
+                 "Seconds after which a stream whose client takes nothing is cut off; 0: never")
+      ->check(seconds_range)
+      ->envname("TENSORFERRY_STALL_TIMEOUT");
+  std::int64_t max_stream_seconds = 86'400;
+  app.add_option("--max-stream-duration", max_stream_seconds,
+                 "Seconds after which a stream is cut off in any case; 0: never")
+      ->check(seconds_range)
+      ->envname("TENSORFERRY_MAX_STREAM_DURATION");
+  std::int64_t connection_age_seconds = options.max_connection_age.count();
+  app.add_option(
+         "--max-connection-age", connection_age_seconds,
+         "Seconds after which a connection takes no new calls, so that clients come to new servers; its streams "
+         "get an hour to finish; 0: never")
+      ->check(seconds_range)
+      ->envname("TENSORFERRY_MAX_CONNECTION_AGE");
   std::int64_t drain_seconds = 30;
   app.add_option("--drain-timeout", drain_seconds,
                  "Seconds that streams have to finish after SIGTERM; a second signal ends at once")
@@ -46,6 +72,9 @@ std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
     return std::nullopt;
   }
   if (io == "pread") options.io = IoMode::kPread;
+  options.max_connection_age = std::chrono::seconds(connection_age_seconds);
+  options.stream_limits.stall_timeout = std::chrono::seconds(stall_seconds);
+  options.stream_limits.max_duration = std::chrono::seconds(max_stream_seconds);
   options.drain_timeout = std::chrono::seconds(drain_seconds);
   return options;
 }

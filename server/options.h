@@ -7,10 +7,12 @@
 #include <optional>
 #include <string>
 
+#include "server/stream_registry.h"
+
 namespace tensorferry::server {
 
-// How files are read.
-enum class IoMode : char { kMmap, kPread };
+// How files are read: kPreadCached is kPread of what is in the page cache, an error otherwise.
+enum class IoMode : char { kMmap, kPread, kPreadCached };
 
 // What a server is told at its start.
 struct Options {
@@ -21,7 +23,11 @@ struct Options {
   bool reflection = false;
   IoMode io = IoMode::kMmap;
   std::size_t chunk_bytes = std::size_t{1} << 20;
-  int workers = 4;
+  int workers = 16;
+  int max_streams_per_connection = 64;
+  // After this a connection takes no new calls, so that clients spread over new servers; 0: never.
+  std::chrono::seconds max_connection_age = std::chrono::minutes(30);
+  StreamLimits stream_limits;
   std::chrono::milliseconds drain_timeout = std::chrono::seconds(30);
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/run_reader.h"
 
+#include <sys/uio.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -8,16 +10,26 @@
 
 namespace tensorferry::server {
 
-RunReader::RunReader(std::shared_ptr<const MappedFile> file, std::int64_t source_offset, std::int64_t source_size_bytes)
-    : file_(std::move(file)), source_offset_(source_offset), source_size_bytes_(source_size_bytes) {}
+RunReader::RunReader(std::shared_ptr<const MappedFile> file, std::int64_t source_offset, std::int64_t source_size_bytes,
+                     IoMode io)
+    : file_(std::move(file)), source_offset_(source_offset), source_size_bytes_(source_size_bytes), io_(io) {}
+
+absl::Status RunReader::ReadAt(std::int64_t source_offset, std::span<std::byte> destination) const {
+  const std::int64_t offset = source_offset_ + source_offset;
+  if (io_ != IoMode::kPreadCached) return ReadExactly(file_->fd(), offset, destination, file_->path());
+  const iovec buffer = {.iov_base = destination.data(), .iov_len = destination.size()};
+  const ssize_t size = ::preadv2(file_->fd(), &buffer, 1, offset, RWF_NOWAIT);
+  if (size == static_cast<ssize_t>(destination.size())) return absl::OkStatus();
+  return absl::UnavailableError("not all of it is in the page cache");
+}
 
 absl::Status RunReader::Read(SlicePlan::Cursor& cursor, std::span<std::byte> destination) {
   while (!destination.empty()) {
     const SlicePlan::Run run = cursor.Next(static_cast<std::int64_t>(destination.size()));
     const std::span<std::byte> target = destination.first(static_cast<std::size_t>(run.size_bytes));
     destination = destination.subspan(target.size());
-    if (run.size_bytes >= kWindowBytes) {
-      absl::Status status = ReadExactly(file_->fd(), source_offset_ + run.source_offset, target, file_->path());
+    if (run.size_bytes >= kWindowBytes || cursor.remaining_bytes() == 0) {
+      absl::Status status = ReadAt(run.source_offset, target);
       if (!status.ok()) return status;
       continue;
     }
@@ -25,7 +37,7 @@ absl::Status RunReader::Read(SlicePlan::Cursor& cursor, std::span<std::byte> des
     if (run.source_offset < window_begin_ || run.source_offset + run.size_bytes > window_end) {
       window_begin_ = run.source_offset;
       window_.resize(static_cast<std::size_t>(std::min(kWindowBytes, source_size_bytes_ - run.source_offset)));
-      absl::Status status = ReadExactly(file_->fd(), source_offset_ + window_begin_, window_, file_->path());
+      absl::Status status = ReadAt(window_begin_, window_);
       if (!status.ok()) return status;
     }
     std::ranges::copy(

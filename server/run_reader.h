@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "server/options.h"
 #include "tensorferry/storage/mapped_file.h"
 #include "tensorferry/tensor/slice_plan.h"
 
@@ -19,19 +20,25 @@ namespace tensorferry::server {
 class RunReader {
  public:
   // The tensor is `source_size_bytes` at `source_offset` of `file`.
-  RunReader(std::shared_ptr<const MappedFile> file, std::int64_t source_offset, std::int64_t source_size_bytes);
+  RunReader(std::shared_ptr<const MappedFile> file, std::int64_t source_offset, std::int64_t source_size_bytes,
+            IoMode io);
 
   // Reads the next `destination.size()` bytes of the result, at most what remains of it. May wait for the disk.
-  // Errors: DATA_LOSS if the file has shrunk; otherwise those of the operating system.
+  // Errors: DATA_LOSS if the file has shrunk; UNAVAILABLE with kPreadCached if some of it is not in the page cache,
+  // which it then does not wait for; otherwise those of the operating system.
   absl::Status Read(SlicePlan::Cursor& cursor, std::span<std::byte> destination);
 
  private:
-  // Runs of at least this size are read by themselves; below it, this much is read at once.
+  // Runs of at least this size, and the last, are read by themselves; otherwise this much is read at once.
   static constexpr std::int64_t kWindowBytes = 128 << 10;
+
+  // Reads exactly that.
+  absl::Status ReadAt(std::int64_t source_offset, std::span<std::byte> destination) const;
 
   const std::shared_ptr<const MappedFile> file_;
   const std::int64_t source_offset_;
   const std::int64_t source_size_bytes_;
+  const IoMode io_;
   std::vector<std::byte> window_;
   std::int64_t window_begin_ = 0;  // of what is in the window, in the tensor
 };

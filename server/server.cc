@@ -10,7 +10,10 @@
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <limits>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -37,15 +40,21 @@ void Configure(grpc::ServerBuilder& builder, const Options& options) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, static_cast<int>(options.chunk_bytes));
   // Two servers on one port would share its connections by chance.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 64);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_streams_per_connection);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, 600'000);
+  if (options.max_connection_age.count() > 0) {
+    const std::int64_t age_ms = std::chrono::milliseconds(options.max_connection_age).count();
+    constexpr std::int64_t kMostMs = std::numeric_limits<int>::max() - 1;
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, static_cast<int>(std::min(age_ms, kMostMs)));
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, 3'600'000);
+  }
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
   // What our client sends (client/connection.cc) is permitted.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.SetMaxReceiveMessageSize(4 << 20);
+  builder.SetMaxReceiveMessageSize(TensorService::kMaxRequestBytes);
 }
 
 }  // namespace
@@ -80,11 +89,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, st
 }
 
 Server::Server(const Options& options, std::shared_ptr<const Catalog> catalog)
-    : workers_(options.workers),
+    : streams_(options.stream_limits),
+      workers_(options.workers),
       resources_{.io = options.io,
                  .buffers = BufferPool::Create(options.chunk_bytes),
                  .workers = &workers_,
-                 .active_streams = &active_streams_},
+                 .registry = &streams_},
       service_(std::move(catalog), resources_) {}
 
 Server::~Server() {

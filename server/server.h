@@ -4,13 +4,13 @@
 
 #include <grpcpp/server.h>
 
-#include <atomic>
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "server/chunk_stream.h"
 #include "server/options.h"
+#include "server/stream_registry.h"
 #include "server/tensor_service.h"
 #include "server/worker_pool.h"
 #include "tensorferry/storage/catalog.h"
@@ -34,12 +34,12 @@ class Server {
   // Tells health checks that it is going away. Calls are still served.
   void StopBeingHealthy();
   // How many streams have not ended.
-  long active_streams() const { return active_streams_; }
+  long active_streams() const { return streams_.active(); }
 
  private:
   Server(const Options& options, std::shared_ptr<const Catalog> catalog);
 
-  std::atomic<long> active_streams_ = 0;
+  StreamRegistry streams_;
   WorkerPool workers_;
   StreamResources resources_;
   TensorService service_;

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/tensor_service.h"
 
+#include <fmt/format.h>
 #include <grpcpp/impl/codegen/proto_utils.h>
+
+#include <cstddef>
+#include <type_traits>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -17,11 +21,20 @@
 namespace tensorferry::server {
 namespace {
 
+constexpr std::size_t kMaxRequestBytes = 256 << 10;
+constexpr std::size_t kMaxPlanBytes = TensorService::kMaxRequestBytes;
+
+absl::Status TooLarge(std::size_t size, std::size_t limit) {
+  return absl::InvalidArgumentError(fmt::format("the request has {} bytes, at most {} are allowed", size, limit));
+}
+
 template <typename Request, typename Response, typename Handler>
 grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, const Catalog& catalog, const Request& request,
                                  Response& response, Handler handler) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  absl::StatusOr<Response> answer = handler(catalog, request);
+  const std::size_t size = request.ByteSizeLong();
+  absl::StatusOr<Response> answer =
+      size <= kMaxRequestBytes ? handler(catalog, request) : TooLarge(size, kMaxRequestBytes);
   if (answer.ok()) response = *std::move(answer);
   reactor->Finish(wire::ToGrpc(answer.status()));
   return reactor;
@@ -35,9 +48,13 @@ class FailedStream final : public TensorService::Stream {
 };
 
 template <typename Request, typename Planner>
-TensorService::Stream* Stream(const Catalog& catalog, const grpc::ByteBuffer& message, Planner planner,
-                              const StreamResources& resources) {
+TensorService::Stream* Stream(grpc::CallbackServerContext& context, const Catalog& catalog,
+                              const grpc::ByteBuffer& message, Planner planner, const StreamResources& resources) {
   Request request;
+  constexpr bool is_plan = std::is_same_v<Request, v1::GetTensorsRequest>;
+  if (const std::size_t limit = is_plan ? kMaxPlanBytes : kMaxRequestBytes; message.Length() > limit) {
+    return new FailedStream(TooLarge(message.Length(), limit));
+  }
   // Taking the message apart uses it up; this one only refers to the same bytes.
   grpc::ByteBuffer bytes = message;
   if (!grpc::SerializationTraits<Request>::Deserialize(&bytes, &request).ok()) {
@@ -45,7 +62,9 @@ TensorService::Stream* Stream(const Catalog& catalog, const grpc::ByteBuffer& me
   }
   absl::StatusOr<StreamPlan> plan = planner(catalog, request);
   if (!plan.ok()) return new FailedStream(plan.status());
-  return ChunkStream::Start(*std::move(plan), resources);
+  absl::StatusOr<StreamRegistry::Ticket> ticket = resources.registry->Admit();
+  if (!ticket.ok()) return new FailedStream(ticket.status());
+  return ChunkStream::Start(*std::move(plan), *std::move(ticket), context, resources);
 }
 
 }  // namespace
@@ -68,20 +87,21 @@ grpc::ServerUnaryReactor* TensorService::GetMetadata(grpc::CallbackServerContext
   return Answer(context, *catalog_, *request, *response, server::GetMetadata);
 }
 
-TensorService::Stream* TensorService::GetTensor(grpc::CallbackServerContext*, const grpc::ByteBuffer* request) {
-  return server::Stream<v1::GetTensorRequest>(*catalog_, *request, PlanGetTensor, resources_);
+TensorService::Stream* TensorService::GetTensor(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+  return server::Stream<v1::GetTensorRequest>(*context, *catalog_, *request, PlanGetTensor, resources_);
 }
 
-TensorService::Stream* TensorService::GetSlice(grpc::CallbackServerContext*, const grpc::ByteBuffer* request) {
-  return server::Stream<v1::GetSliceRequest>(*catalog_, *request, PlanGetSlice, resources_);
+TensorService::Stream* TensorService::GetSlice(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+  return server::Stream<v1::GetSliceRequest>(*context, *catalog_, *request, PlanGetSlice, resources_);
 }
 
-TensorService::Stream* TensorService::GetTensors(grpc::CallbackServerContext*, const grpc::ByteBuffer* request) {
-  return server::Stream<v1::GetTensorsRequest>(*catalog_, *request, PlanGetTensors, resources_);
+TensorService::Stream* TensorService::GetTensors(grpc::CallbackServerContext* context,
+                                                 const grpc::ByteBuffer* request) {
+  return server::Stream<v1::GetTensorsRequest>(*context, *catalog_, *request, PlanGetTensors, resources_);
 }
 
-TensorService::Stream* TensorService::GetFile(grpc::CallbackServerContext*, const grpc::ByteBuffer* request) {
-  return server::Stream<v1::GetFileRequest>(*catalog_, *request, PlanGetFile, resources_);
+TensorService::Stream* TensorService::GetFile(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+  return server::Stream<v1::GetFileRequest>(*context, *catalog_, *request, PlanGetFile, resources_);
 }
 
 }  // namespace tensorferry::server

@@ -5,6 +5,7 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <cstddef>
 #include <memory>
 #include <utility>
 
@@ -28,6 +29,9 @@ using WithRawStreams =
 class TensorService final : public WithUnaryMethods<WithRawStreams<v1::TensorService::Service>> {
  public:
   using Stream = grpc::ServerWriteReactor<grpc::ByteBuffer>;
+
+  // The largest request there may be: a plan.
+  static constexpr std::size_t kMaxRequestBytes = std::size_t{4} << 20;
 
   // `resources` must outlive the service.
   TensorService(std::shared_ptr<const Catalog> catalog, const StreamResources& resources)

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/stream_registry.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "absl/status/status.h"
+
+namespace tensorferry::server {
+
+StreamRegistry::StreamRegistry(const StreamLimits& limits)
+    : limits_(limits), thread_([this](const std::stop_token& stop) { Run(stop); }) {}
+
+absl::StatusOr<StreamRegistry::Ticket> StreamRegistry::Admit() {
+  Ticket ticket((++active_, active_));
+  if (limits_.max_streams == 0 || active_ <= limits_.max_streams) return ticket;
+  return absl::ResourceExhaustedError(
+      fmt::format("the server has {} streams already, the most it may have (--max-streams): try again, or elsewhere",
+                  limits_.max_streams));
+}
+
+void StreamRegistry::Watch(std::weak_ptr<Stream> stream) {
+  const std::lock_guard lock(mutex_);
+  streams_.push_back(std::move(stream));
+}
+
+void StreamRegistry::Run(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  while (!stop.stop_requested()) {
+    wake_.wait_for(lock, stop, kSweepInterval, [] { return false; });
+    lock.unlock();
+    Sweep();
+    lock.lock();
+  }
+}
+
+void StreamRegistry::Sweep() {
+  std::vector<std::shared_ptr<Stream>> streams;
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(streams_, [&](const std::weak_ptr<Stream>& watched) {
+      std::shared_ptr<Stream> stream = watched.lock();
+      if (stream == nullptr) return true;
+      streams.push_back(std::move(stream));
+      return false;
+    });
+  }
+  const Clock::time_point now = Clock::now();
+  long cut = 0;
+  for (const std::shared_ptr<Stream>& stream : streams) cut += stream->CutOff(limits_, now) ? 1 : 0;
+  if (cut > 0) spdlog::warn("{} streams are cut off: they stalled, or took too long", cut);
+}
+
+}  // namespace tensorferry::server

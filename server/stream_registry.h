@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_SERVER_STREAM_REGISTRY_H_
+#define TENSORFERRY_SERVER_STREAM_REGISTRY_H_
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace tensorferry::server {
+
+// How many streams there may be, and how long one may take; 0 is no limit.
+struct StreamLimits {
+  int max_streams = 1024;
+  // Without a byte that went out.
+  std::chrono::milliseconds stall_timeout = std::chrono::seconds(60);
+  std::chrono::milliseconds max_duration = std::chrono::hours(24);
+};
+
+// Knows the streams that are running: admits no more than there may be, and has those cut off that take too long.
+// Safe for concurrent use by multiple threads.
+class StreamRegistry {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // What the registry wants of a stream.
+  class Stream {
+   public:
+    virtual ~Stream() = default;
+    // Ends the stream if it broke the limits by `now`. Says whether it has.
+    virtual bool CutOff(const StreamLimits& limits, Clock::time_point now) = 0;
+  };
+
+  // Counts a stream until it is destroyed. Must not outlive the registry.
+  class Ticket {
+   public:
+    explicit Ticket(std::atomic<long>& count) : count_(&count) {}
+    Ticket(Ticket&& other) noexcept : count_(std::exchange(other.count_, nullptr)) {}
+    Ticket& operator=(Ticket&&) = delete;
+    ~Ticket() {
+      if (count_ != nullptr) --*count_;
+    }
+
+   private:
+    std::atomic<long>* count_;
+  };
+
+  explicit StreamRegistry(const StreamLimits& limits);
+
+  // Errors: RESOURCE_EXHAUSTED: there are as many streams as there may be.
+  absl::StatusOr<Ticket> Admit();
+  // Has the stream looked after for as long as it lives.
+  void Watch(std::weak_ptr<Stream> stream);
+
+  // How many streams have not ended. Whoever reads 0 sees all that they did.
+  long active() const { return active_; }
+
+ private:
+  // How often it looks, at most.
+  static constexpr std::chrono::milliseconds kSweepInterval = std::chrono::seconds(1);
+
+  void Run(const std::stop_token& stop);
+  void Sweep();
+
+  const StreamLimits limits_;
+  std::atomic<long> active_ = 0;
+  std::mutex mutex_;
+  std::condition_variable_any wake_;
+  std::vector<std::weak_ptr<Stream>> streams_;  // guarded by mutex_
+  std::jthread thread_;                         // the last member, so that it ends first
+};
+
+}  // namespace tensorferry::server
+
+#endif  // TENSORFERRY_SERVER_STREAM_REGISTRY_H_

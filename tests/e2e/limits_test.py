@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one client may take from the others: streams are limited, stalled ones are cut off, small reads do not wait."""
+
+import concurrent.futures
+import os
+import re
+import threading
+import time
+import unittest
+
+import grpc
+import numpy
+
+import harness
+from stock_client import pb, pb_grpc
+from tensor_files import TensorToWrite, write_safetensors
+
+BIG_BYTES = 16 << 20
+STALLED = 20 if harness.SANITIZED else 100
+
+
+def open_channel(address: str) -> grpc.Channel:
+    """A channel with a connection of its own and a small window: what is not read stays at the server."""
+    return grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1), ("grpc.http2.bdp_probe", 0)])
+
+
+class LimitsTest(harness.EndToEndTest):
+
+    def setUp(self) -> None:
+        super().setUp()
+        generator = numpy.random.default_rng(harness.SEED)
+        self.big = generator.bytes(BIG_BYTES)
+        self.small = generator.bytes(3000)
+        write_safetensors(self.directory / "m.safetensors", [
+            TensorToWrite("big", "U8", (BIG_BYTES,), self.big),
+            TensorToWrite("small", "U8", (len(self.small),), self.small),
+        ])
+
+    def get(self, channel: grpc.Channel, tensor: str, timeout: float = harness.PATIENCE_SECONDS) -> object:
+        return pb_grpc.TensorServiceStub(channel).GetTensor(
+            pb.GetTensorRequest(model="m.safetensors", tensor=tensor), timeout=timeout)
+
+    def read(self, channel: grpc.Channel, tensor: str) -> bytes:
+        return b"".join(message.chunk.data for message in self.get(channel, tensor))
+
+    def open_channel(self, address: str) -> grpc.Channel:
+        channel = open_channel(address)
+        self.addCleanup(channel.close)
+        return channel
+
+    def stall(self, channel: grpc.Channel) -> object:
+        """A stream of which nothing more is read after its first message."""
+        stream = self.get(channel, "big")
+        next(stream)
+        return stream
+
+    def cut_off(self, server: harness.Server) -> int:
+        """How many streams the server says it has cut off."""
+        return sum(int(count) for count in re.findall(r" (\d+) streams are cut off: they", server.stderr()))
+
+    def test_more_streams_than_allowed_are_refused_until_one_ends(self) -> None:
+        server = self.serve(self.directory, "--max-streams=3")
+        channel = self.open_channel(server.address)
+        streams = [self.stall(channel) for _ in range(3)]
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.read(channel, "small")
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
+        self.assertIn("--max-streams", caught.exception.details())
+        streams[0].cancel()
+
+        def small_is_served() -> bool:
+            try:
+                return self.read(channel, "small") == self.small
+            except grpc.RpcError as error:
+                self.assertEqual(error.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
+                return False
+
+        harness.wait_until(small_is_served, "room for a stream")
+        for stream in streams:
+            stream.cancel()
+
+    def test_stalled_streams_are_cut_off_and_good_ones_are_not(self) -> None:
+        server = self.serve(self.directory, "--stall-timeout=3")
+        self.read(self.open_channel(server.address), "big")
+        descriptors = len(os.listdir(f"/proc/{server.pid}/fd"))
+        # Not more than a connection may have.
+        channels = [open_channel(server.address) for _ in range(STALLED // 50 + 1)]
+        stalled = [self.stall(channels[i % len(channels)]) for i in range(STALLED)]
+        stop = threading.Event()
+
+        def fetch() -> int:
+            count = 0
+            with open_channel(server.address) as channel:
+                while not stop.is_set():
+                    self.assertTrue(self.read(channel, "big") == self.big)
+                    count += 1
+            return count
+
+        with concurrent.futures.ThreadPoolExecutor(10) as pool:
+            good = [pool.submit(fetch) for _ in range(10)]
+            try:
+                harness.wait_until(lambda: self.cut_off(server) >= STALLED, "the end of the stalled streams")
+            finally:
+                stop.set()
+            counts = [future.result() for future in good]
+        self.assertEqual(self.cut_off(server), STALLED)
+        for stream in stalled:
+            with self.assertRaises(grpc.RpcError) as caught:
+                list(stream)
+            self.assertEqual(caught.exception.code(), grpc.StatusCode.CANCELLED)
+        self.assertGreater(min(counts), 0, "good streams went on")
+        for channel in channels:
+            channel.close()
+        harness.wait_until(lambda: len(os.listdir(f"/proc/{server.pid}/fd")) <= descriptors, "the descriptors' return")
+
+    def test_stream_that_takes_too_long_is_cut_off_however_it_reads(self) -> None:
+        server = self.serve(self.directory, "--max-stream-duration=2", "--stall-timeout=0")
+        stream = self.get(self.open_channel(server.address), "big")
+        with self.assertRaises(grpc.RpcError) as caught:
+            for _ in stream:
+                time.sleep(0.3)
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.CANCELLED)
+
+    def test_requests_that_are_too_large_are_refused(self) -> None:
+        server = self.serve(self.directory)
+        stub = pb_grpc.TensorServiceStub(self.open_channel(server.address))
+        large = "x" * (300 << 10)
+        calls = {
+            "stream": lambda: list(stub.GetTensor(pb.GetTensorRequest(model="m.safetensors", tensor=large))),
+            "unary": lambda: stub.GetMetadata(pb.GetMetadataRequest(model=large)),
+        }
+        for name, call in calls.items():
+            with self.subTest(name), self.assertRaises(grpc.RpcError) as caught:
+                call()
+            self.assertEqual(caught.exception.code(), grpc.StatusCode.INVALID_ARGUMENT)
+            self.assertIn("at most 262144", caught.exception.details())
+        # A plan may be larger.
+        reads = [pb.Read(tensor="small")] * 30_000
+        plan = pb.GetTensorsRequest(model="m.safetensors", reads=reads)
+        self.assertGreater(plan.ByteSize(), 256 << 10)
+        received = sum(len(message.chunk.data) for message in stub.GetTensors(plan))
+        self.assertEqual(received, len(reads) * len(self.small))
+
+
+if __name__ == "__main__":
+    unittest.main()
