@@ -8,6 +8,8 @@
 
 #include "absl/status/status.h"
 #include "client/connection.h"
+#include "client/connection_hint.h"
+#include "client/credentials.h"
 #include "client/fetch_operation.h"
 #include "client/fetch_plan.h"
 #include "lib/wire/proto_conversion.h"
@@ -45,8 +47,9 @@ FileInfo FromProto(const v1::ModelFile& file) {
 
 class Client::Impl {
  public:
-  Impl(std::string address, int connections) : address_(std::move(address)) {
-    for (int i = 0; i < connections; ++i) connections_.push_back(std::make_unique<Connection>(address_));
+  Impl(std::string address, int connections, std::shared_ptr<const Credentials> credentials)
+      : address_(std::move(address)), credentials_(std::move(credentials)) {
+    for (int i = 0; i < connections; ++i) connections_.push_back(std::make_unique<Connection>(address_, credentials_));
   }
 
   std::span<const std::unique_ptr<Connection>> connections() const { return connections_; }
@@ -57,6 +60,7 @@ class Client::Impl {
                                                                                 Response*),
                                 const Request& request, absl::Time deadline, const std::stop_token& stop_token) {
     CallContext context(deadline, stop_token);
+    if (absl::Status status = connections_.front()->Authorize(context.grpc()); !status.ok()) return status;
     Response response;
     const grpc::Status status = (connections_.front()->stub().*method)(&context.grpc(), request, &response);
     if (!status.ok()) return WithAddress(wire::FromGrpc(status));
@@ -75,11 +79,14 @@ class Client::Impl {
     if (!absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status) && !absl::IsUnimplemented(status)) {
       return status;
     }
-    return absl::Status(status.code(), fmt::format("server {}: {}", Quote(address_), std::string(status.message())));
+    const std::string message(status.message());
+    return absl::Status(status.code(), fmt::format("server {}: {}{}", Quote(address_), message,
+                                                   ConnectionHint(message, credentials_->encrypted)));
   }
 
  private:
   const std::string address_;
+  const std::shared_ptr<const Credentials> credentials_;
   std::vector<std::unique_ptr<Connection>> connections_;
 };
 
@@ -93,7 +100,9 @@ absl::StatusOr<Client> Client::Connect(std::string_view address, const ClientOpt
     return absl::InvalidArgumentError(
         fmt::format("connections is {}, it must be from 1 to {}", options.connections, kMaxConnections));
   }
-  Client client(std::make_unique<Impl>(std::string(address), options.connections));
+  absl::StatusOr<std::shared_ptr<const Credentials>> credentials = MakeCredentials(options.tls, options.token);
+  if (!credentials.ok()) return credentials.status();
+  Client client(std::make_unique<Impl>(std::string(address), options.connections, *std::move(credentials)));
   // A call, because only that tells a refused connection from one that takes its time, and ours from another server.
   v1::ListModelsRequest request;
   request.set_page_size(1);

@@ -6,10 +6,12 @@
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
+#include <utility>
+
 namespace tensorferry {
 namespace {
 
-std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address) {
+std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address, const Credentials& credentials) {
   grpc::ChannelArguments arguments;
   // Otherwise gRPC gives all channels to one address the same socket.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -22,13 +24,26 @@ std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address) {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
   arguments.SetUserAgentPrefix("tensorferry");
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  if (!credentials.server_name.empty()) arguments.SetSslTargetNameOverride(credentials.server_name);
+  return grpc::CreateCustomChannel(address, credentials.channel, arguments);
 }
 
 }  // namespace
 
-Connection::Connection(const std::string& address)
-    : channel_(CreateChannel(address)), stub_(channel_), raw_stub_(channel_) {}
+Connection::Connection(const std::string& address, std::shared_ptr<const Credentials> credentials)
+    : address_(address),
+      credentials_(std::move(credentials)),
+      channel_(CreateChannel(address_, *credentials_)),
+      stub_(channel_),
+      raw_stub_(channel_) {}
+
+absl::Status Connection::Authorize(grpc::ClientContext& context) const {
+  if (!credentials_->tokens.present()) return absl::OkStatus();
+  const absl::StatusOr<std::string> token = credentials_->tokens.TokenFor(address_, credentials_->encrypted);
+  if (!token.ok()) return token.status();
+  context.AddMetadata("authorization", "Bearer " + *token);
+  return absl::OkStatus();
+}
 
 absl::Time DeadlineOf(const CallOptions& options) {
   return options.timeout == absl::InfiniteDuration() ? absl::InfiniteFuture() : absl::Now() + options.timeout;

@@ -11,7 +11,9 @@
 #include <stop_token>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "client/credentials.h"
 #include "tensorferry/fetch.h"
 #include "tensorferry/v1/tensor_service.grpc.pb.h"
 
@@ -21,12 +23,17 @@ namespace tensorferry {
 // Safe for concurrent use by multiple threads.
 class Connection {
  public:
-  explicit Connection(const std::string& address);
+  Connection(const std::string& address, std::shared_ptr<const Credentials> credentials);
+
+  // Adds the token, if there is one, to a call that is about to be made. Errors: those of TokenSource::TokenFor.
+  absl::Status Authorize(grpc::ClientContext& context) const;
 
   v1::TensorService::Stub& stub() { return stub_; }
   grpc::GenericStub& raw_stub() { return raw_stub_; }
 
  private:
+  const std::string address_;
+  const std::shared_ptr<const Credentials> credentials_;
   std::shared_ptr<grpc::Channel> channel_;
   v1::TensorService::Stub stub_;
   grpc::GenericStub raw_stub_;

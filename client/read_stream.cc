@@ -11,7 +11,11 @@ namespace tensorferry {
 
 ReadStream::ReadStream(Connection& connection, const std::string& method, const google::protobuf::Message& request,
                        absl::Time deadline, const std::stop_token& stop_token)
-    : context_(deadline, stop_token) {
+    : context_(deadline, stop_token), authorized_(connection.Authorize(context_.grpc())) {
+  if (!authorized_.ok()) {
+    finished_ = true;
+    return;
+  }
   bool own_buffer = false;
   // Serializing to memory cannot fail for a message with all its (proto3) fields.
   static_cast<void>(
@@ -40,7 +44,7 @@ ReadStream::~ReadStream() {
 }
 
 bool ReadStream::Next(grpc::ByteBuffer& message) {
-  if (!WaitFor(Event::kRead)) return false;
+  if (!authorized_.ok() || !WaitFor(Event::kRead)) return false;
   message.Swap(&incoming_);
   incoming_.Clear();
   call_->Read(&incoming_, Tag(Event::kRead));
@@ -48,6 +52,7 @@ bool ReadStream::Next(grpc::ByteBuffer& message) {
 }
 
 absl::Status ReadStream::Finish() {
+  if (!authorized_.ok()) return authorized_;
   finished_ = true;
   grpc::Status status;
   call_->Finish(&status, Tag(Event::kFinished));

@@ -21,7 +21,8 @@ namespace tensorferry {
 // threads answer pings (every 5 s at the latest).
 class ReadStream final {
  public:
-  // Starts the RPC `method` of TensorService. `connection` must outlive the stream.
+  // Starts the RPC `method` of TensorService. `connection` must outlive the stream. Where there is no token to be had,
+  // the stream ends before its first message.
   ReadStream(Connection& connection, const std::string& method, const google::protobuf::Message& request,
              absl::Time deadline, const std::stop_token& stop_token);
   ReadStream(const ReadStream&) = delete;
@@ -48,6 +49,7 @@ class ReadStream final {
   grpc::CompletionQueue queue_;
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
   bool finished_ = false;
+  absl::Status authorized_;
 };
 
 }  // namespace tensorferry

@@ -40,6 +40,7 @@ add_group() {
         libgmock-dev # its matchers
         python3      # the oracles (safetensors, numpy) and a stock gRPC client
         python3-venv # keeps them under build/
+        openssl      # the certificates of the TLS tests
       )
       ;;
     bench)

@@ -3,13 +3,16 @@
 #define TENSORFERRY_SERVER_LIST_MODELS_H_
 
 #include "absl/status/statusor.h"
+#include "server/security/access.h"
 #include "tensorferry/storage/catalog.h"
 #include "tensorferry/v1/tensor_service.pb.h"
 
 namespace tensorferry::server {
 
-// Answers ListModels; the proto file says what with, and which errors there are.
-absl::StatusOr<v1::ListModelsResponse> ListModels(const Catalog& catalog, const v1::ListModelsRequest& request);
+// Answers ListModels with the models that the caller may read; the proto file says what with, and which errors there
+// are.
+absl::StatusOr<v1::ListModelsResponse> ListModels(const Catalog& catalog, const v1::ListModelsRequest& request,
+                                                  const Permissions& permissions);
 
 }  // namespace tensorferry::server
 

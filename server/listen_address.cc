@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/listen_address.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-
 #include <fmt/format.h>
 
 #include <charconv>
@@ -17,13 +14,6 @@ namespace tensorferry::server {
 namespace {
 
 bool IsUnix(std::string_view address) { return address.starts_with("unix:") || address.starts_with("unix-abstract:"); }
-
-// The part before the last colon, without brackets.
-std::string Host(std::string_view address) {
-  std::string_view host = address.substr(0, address.rfind(':'));
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  return std::string(host);
-}
 
 }  // namespace
 
@@ -45,16 +35,6 @@ absl::Status CheckListenAddress(std::string_view address) {
   const auto [end, failure] = std::from_chars(port.data(), port.data() + port.size(), number);
   if (failure != std::errc() || end != port.data() + port.size()) return error("its port is not from 0 to 65535");
   return absl::OkStatus();
-}
-
-bool IsLoopback(std::string_view address) {
-  if (IsUnix(address)) return true;
-  const std::string host = Host(address);
-  if (host == "localhost") return true;
-  in_addr ipv4 = {};
-  if (::inet_pton(AF_INET, host.c_str(), &ipv4) == 1) return ntohl(ipv4.s_addr) >> 24 == 127;
-  in6_addr ipv6 = {};
-  return ::inet_pton(AF_INET6, host.c_str(), &ipv6) == 1 && IN6_IS_ADDR_LOOPBACK(&ipv6);
 }
 
 std::string WithPort(std::string_view address, int port) {

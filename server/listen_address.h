@@ -13,9 +13,6 @@ namespace tensorferry::server {
 // port for 443 and one that is too large for 0.
 absl::Status CheckListenAddress(std::string_view address);
 
-// Whether only this machine can reach the address: unix:PATH, localhost, 127.0.0.0/8 or ::1, with a port.
-bool IsLoopback(std::string_view address);
-
 // `address` with its port, if it has one, replaced.
 std::string WithPort(std::string_view address, int port);
 

@@ -6,6 +6,48 @@
 #include <string>
 
 namespace tensorferry::server {
+namespace {
+
+void AddSecurityOptions(CLI::App& app, Options& options) {
+  app.add_flag("--insecure", options.insecure,
+               "Serve in plaintext on an address that is not loopback: everybody who reaches it can read the models; "
+               "needed, too, for tokens in plaintext on any address")
+      ->envname("TENSORFERRY_INSECURE");
+  CLI::Option* const certificate =
+      app.add_option("--tls-cert", options.tls.certificate,
+                     "Serve with TLS: PEM file with the server's certificate chain, its own certificate first; read "
+                     "again within a second when it changes, as are the other files; default: no TLS")
+          ->type_name("FILE")
+          ->envname("TENSORFERRY_TLS_CERT");
+  CLI::Option* const key =
+      app.add_option("--tls-key", options.tls.private_key, "PEM file with the private key of --tls-cert")
+          ->type_name("FILE")
+          ->envname("TENSORFERRY_TLS_KEY");
+  certificate->needs(key);
+  key->needs(certificate);
+  CLI::Option* const client_ca =
+      app.add_option("--tls-client-ca", options.tls.client_ca,
+                     "Mutual TLS: PEM file with the authorities whose certificates clients must show; default: clients "
+                     "need none")
+          ->type_name("FILE")
+          ->envname("TENSORFERRY_TLS_CLIENT_CA")
+          ->needs(certificate);
+  app.add_option("--allowed-clients", options.allowed_clients,
+                 "With --tls-client-ca: only clients whose certificate has this name (exactly; a subject alternative "
+                 "name or the common name) may call; may be repeated, or a list with commas; default: all of them")
+      ->type_name("NAME")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->envname("TENSORFERRY_ALLOWED_CLIENTS")
+      ->needs(client_ca);
+  app.add_option("--token-file", options.token_file,
+                 "Only calls with a bearer token that stands in this file are answered: lines of NAME TOKEN "
+                 "[MODEL-GLOB ...], where a token without globs may read every model; default: no tokens")
+      ->type_name("FILE")
+      ->envname("TENSORFERRY_TOKEN_FILE");
+}
+
+}  // namespace
 
 std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
   Options options;
@@ -17,9 +59,7 @@ std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
       ->envname("TENSORFERRY_ROOT");
   app.add_option("--listen", options.listen, "host:port, [ipv6]:port or unix:PATH; port 0 lets the system choose one")
       ->envname("TENSORFERRY_LISTEN");
-  app.add_flag("--insecure", options.insecure,
-               "Serve in plaintext on an address that is not loopback: everybody who reaches it can read the models")
-      ->envname("TENSORFERRY_INSECURE");
+  AddSecurityOptions(app, options);
   app.add_flag("--reflection", options.reflection, "Serve gRPC server reflection")->envname("TENSORFERRY_REFLECTION");
   std::string io = "mmap";
   app.add_option(

@@ -6,6 +6,9 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <vector>
+
+#include "server/security/credentials.h"
 
 #include "server/stream_registry.h"
 
@@ -19,7 +22,13 @@ struct Options {
   std::string root;
   // host:port, [ipv6]:port or unix:PATH; port 0 lets the system choose.
   std::string listen = "127.0.0.1:7070";
+  // Plaintext on an address that is not loopback, and tokens in plaintext, are meant.
   bool insecure = false;
+  TlsFiles tls;
+  // Names in client certificates; empty: all that the client CA vouches for.
+  std::vector<std::string> allowed_clients;
+  // Empty: no tokens.
+  std::string token_file;
   bool reflection = false;
   IoMode io = IoMode::kMmap;
   std::size_t chunk_bytes = std::size_t{1} << 20;

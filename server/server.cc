@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "lib/security/loopback.h"
 #include "server/listen_address.h"
 #include "tensorferry/quote.h"
 
@@ -57,17 +58,48 @@ void Configure(grpc::ServerBuilder& builder, const Options& options) {
   builder.SetMaxReceiveMessageSize(TensorService::kMaxRequestBytes);
 }
 
+// Plaintext happens on purpose only.
+absl::Status CheckPlaintext(const Options& options) {
+  if (!options.tls.certificate.empty() || options.insecure) return absl::OkStatus();
+  if (!IsLoopback(options.listen)) {
+    return absl::InvalidArgumentError(fmt::format(
+        "cannot listen on {}: it is not a loopback address and there is no TLS (--tls-cert, --tls-key); say "
+        "--insecure to serve in plaintext to everybody who reaches it",
+        Quote(options.listen)));
+  }
+  if (!options.token_file.empty()) {
+    return absl::InvalidArgumentError(
+        "tokens would travel in plaintext: serve with TLS (--tls-cert, --tls-key), or say --insecure");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> CredentialsFor(const Options& options) {
+  if (options.tls.certificate.empty()) return grpc::InsecureServerCredentials();
+  return TlsCredentials(options.tls);
+}
+
+absl::StatusOr<std::unique_ptr<const Access>> AccessFor(const Options& options) {
+  std::unique_ptr<TokenFile> tokens;
+  if (!options.token_file.empty()) {
+    absl::StatusOr<std::unique_ptr<TokenFile>> opened = TokenFile::Open(options.token_file);
+    if (!opened.ok()) return opened.status();
+    tokens = *std::move(opened);
+  }
+  return std::make_unique<const Access>(options.allowed_clients, std::move(tokens));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, std::shared_ptr<const Catalog> catalog) {
   if (absl::Status status = CheckListenAddress(options.listen); !status.ok()) return status;
-  if (!options.insecure && !IsLoopback(options.listen)) {
-    return absl::InvalidArgumentError(
-        fmt::format("cannot listen on {}: it is not a loopback address and there is no TLS; say --insecure to serve in "
-                    "plaintext to everybody who reaches it",
-                    Quote(options.listen)));
-  }
-  std::unique_ptr<Server> server(new Server(options, std::move(catalog)));
+  if (absl::Status status = CheckPlaintext(options); !status.ok()) return status;
+  absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> credentials = CredentialsFor(options);
+  if (!credentials.ok()) return credentials.status();
+  absl::StatusOr<std::unique_ptr<const Access>> access = AccessFor(options);
+  if (!access.ok()) return access.status();
+  std::unique_ptr<Server> server(new Server(options, std::move(catalog), *std::move(access)));
+  server->credentials_ = *std::move(credentials);
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   Configure(builder, options);
@@ -77,7 +109,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, st
     builder.SetOption(std::make_unique<WithoutReflection>());
   }
   int port = 0;
-  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(options.listen, server->credentials_, &port);
   builder.RegisterService(&server->service_);
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr || port == 0) {
@@ -88,14 +120,15 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, st
   return server;
 }
 
-Server::Server(const Options& options, std::shared_ptr<const Catalog> catalog)
+Server::Server(const Options& options, std::shared_ptr<const Catalog> catalog, std::unique_ptr<const Access> access)
     : streams_(options.stream_limits),
       workers_(options.workers),
       resources_{.io = options.io,
                  .buffers = BufferPool::Create(options.chunk_bytes),
                  .workers = &workers_,
                  .registry = &streams_},
-      service_(std::move(catalog), resources_) {}
+      access_(std::move(access)),
+      service_(std::move(catalog), *access_, resources_) {}
 
 Server::~Server() {
   if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());

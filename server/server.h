@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "server/chunk_stream.h"
 #include "server/options.h"
+#include "server/security/access.h"
 #include "server/stream_registry.h"
 #include "server/tensor_service.h"
 #include "server/worker_pool.h"
@@ -20,7 +21,8 @@ namespace tensorferry::server {
 // A catalog served at an address, from Start until it is destroyed. Safe for concurrent use by multiple threads.
 class Server {
  public:
-  // Errors: INVALID_ARGUMENT: an address that is not loopback without `insecure`; UNAVAILABLE: cannot listen there.
+  // Errors: INVALID_ARGUMENT: an address that is not loopback, or tokens, with neither TLS nor `insecure`; a
+  // certificate, key or token file that is no good; UNAVAILABLE: cannot listen there.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const Options& options, std::shared_ptr<const Catalog> catalog);
 
   Server(const Server&) = delete;
@@ -37,12 +39,14 @@ class Server {
   long active_streams() const { return streams_.active(); }
 
  private:
-  Server(const Options& options, std::shared_ptr<const Catalog> catalog);
+  Server(const Options& options, std::shared_ptr<const Catalog> catalog, std::unique_ptr<const Access> access);
 
   StreamRegistry streams_;
   WorkerPool workers_;
   StreamResources resources_;
+  const std::unique_ptr<const Access> access_;
   TensorService service_;
+  std::shared_ptr<grpc::ServerCredentials> credentials_;
   std::string address_;
   std::unique_ptr<grpc::Server> server_;
 };

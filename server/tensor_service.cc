@@ -28,13 +28,32 @@ absl::Status TooLarge(std::size_t size, std::size_t limit) {
   return absl::InvalidArgumentError(fmt::format("the request has {} bytes, at most {} are allowed", size, limit));
 }
 
+// What the caller may do, if that covers this request.
+template <typename Request>
+absl::StatusOr<Permissions> Admit(const grpc::CallbackServerContext& context, const Access& access,
+                                  const Request& request) {
+  absl::StatusOr<Permissions> permissions = access.Check(CallerOf(context));
+  if constexpr (requires { request.model(); }) {
+    // That a request names no model is for its handler to say.
+    if (permissions.ok() && !request.model().empty() && !permissions->MayRead(request.model())) {
+      return NoSuchModel(request.model());
+    }
+  }
+  return permissions;
+}
+
 template <typename Request, typename Response, typename Handler>
-grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, const Catalog& catalog, const Request& request,
+grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, const Access& access, const Request& request,
                                  Response& response, Handler handler) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  const absl::StatusOr<Permissions> permissions = Admit(*context, access, request);
+  if (!permissions.ok()) {
+    reactor->Finish(wire::ToGrpc(permissions.status()));
+    return reactor;
+  }
   const std::size_t size = request.ByteSizeLong();
   absl::StatusOr<Response> answer =
-      size <= kMaxRequestBytes ? handler(catalog, request) : TooLarge(size, kMaxRequestBytes);
+      size <= kMaxRequestBytes ? handler(request, *permissions) : TooLarge(size, kMaxRequestBytes);
   if (answer.ok()) response = *std::move(answer);
   reactor->Finish(wire::ToGrpc(answer.status()));
   return reactor;
@@ -48,7 +67,7 @@ class FailedStream final : public TensorService::Stream {
 };
 
 template <typename Request, typename Planner>
-TensorService::Stream* Stream(grpc::CallbackServerContext& context, const Catalog& catalog,
+TensorService::Stream* Stream(grpc::CallbackServerContext& context, const Access& access, const Catalog& catalog,
                               const grpc::ByteBuffer& message, Planner planner, const StreamResources& resources) {
   Request request;
   constexpr bool is_plan = std::is_same_v<Request, v1::GetTensorsRequest>;
@@ -59,6 +78,9 @@ TensorService::Stream* Stream(grpc::CallbackServerContext& context, const Catalo
   grpc::ByteBuffer bytes = message;
   if (!grpc::SerializationTraits<Request>::Deserialize(&bytes, &request).ok()) {
     return new FailedStream(absl::InvalidArgumentError("the request cannot be parsed"));
+  }
+  if (const auto permissions = Admit(context, access, request); !permissions.ok()) {
+    return new FailedStream(permissions.status());
   }
   absl::StatusOr<StreamPlan> plan = planner(catalog, request);
   if (!plan.ok()) return new FailedStream(plan.status());
@@ -72,36 +94,40 @@ TensorService::Stream* Stream(grpc::CallbackServerContext& context, const Catalo
 grpc::ServerUnaryReactor* TensorService::ListModels(grpc::CallbackServerContext* context,
                                                     const v1::ListModelsRequest* request,
                                                     v1::ListModelsResponse* response) {
-  return Answer(context, *catalog_, *request, *response, server::ListModels);
+  return Answer(context, access_, *request, *response, [this](const auto& asked, const Permissions& permissions) {
+    return server::ListModels(*catalog_, asked, permissions);
+  });
 }
 
 grpc::ServerUnaryReactor* TensorService::ListTensors(grpc::CallbackServerContext* context,
                                                      const v1::ListTensorsRequest* request,
                                                      v1::ListTensorsResponse* response) {
-  return Answer(context, *catalog_, *request, *response, server::ListTensors);
+  return Answer(context, access_, *request, *response,
+                [this](const auto& asked, const Permissions&) { return server::ListTensors(*catalog_, asked); });
 }
 
 grpc::ServerUnaryReactor* TensorService::GetMetadata(grpc::CallbackServerContext* context,
                                                      const v1::GetMetadataRequest* request,
                                                      v1::GetMetadataResponse* response) {
-  return Answer(context, *catalog_, *request, *response, server::GetMetadata);
+  return Answer(context, access_, *request, *response,
+                [this](const auto& asked, const Permissions&) { return server::GetMetadata(*catalog_, asked); });
 }
 
 TensorService::Stream* TensorService::GetTensor(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return server::Stream<v1::GetTensorRequest>(*context, *catalog_, *request, PlanGetTensor, resources_);
+  return server::Stream<v1::GetTensorRequest>(*context, access_, *catalog_, *request, PlanGetTensor, resources_);
 }
 
 TensorService::Stream* TensorService::GetSlice(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return server::Stream<v1::GetSliceRequest>(*context, *catalog_, *request, PlanGetSlice, resources_);
+  return server::Stream<v1::GetSliceRequest>(*context, access_, *catalog_, *request, PlanGetSlice, resources_);
 }
 
 TensorService::Stream* TensorService::GetTensors(grpc::CallbackServerContext* context,
                                                  const grpc::ByteBuffer* request) {
-  return server::Stream<v1::GetTensorsRequest>(*context, *catalog_, *request, PlanGetTensors, resources_);
+  return server::Stream<v1::GetTensorsRequest>(*context, access_, *catalog_, *request, PlanGetTensors, resources_);
 }
 
 TensorService::Stream* TensorService::GetFile(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return server::Stream<v1::GetFileRequest>(*context, *catalog_, *request, PlanGetFile, resources_);
+  return server::Stream<v1::GetFileRequest>(*context, access_, *catalog_, *request, PlanGetFile, resources_);
 }
 
 }  // namespace tensorferry::server

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "server/chunk_stream.h"
+#include "server/security/access.h"
 #include "tensorferry/storage/catalog.h"
 #include "tensorferry/v1/tensor_service.grpc.pb.h"
 
@@ -25,7 +26,8 @@ using WithRawStreams =
     v1::TensorService::WithRawCallbackMethod_GetTensor<v1::TensorService::WithRawCallbackMethod_GetSlice<
         v1::TensorService::WithRawCallbackMethod_GetTensors<v1::TensorService::WithRawCallbackMethod_GetFile<Base>>>>;
 
-// Routes each RPC to its handler.
+// Routes each RPC to its handler, if its caller may have it: a model that a caller may not read is NOT_FOUND, in the
+// words for one that is not there.
 class TensorService final : public WithUnaryMethods<WithRawStreams<v1::TensorService::Service>> {
  public:
   using Stream = grpc::ServerWriteReactor<grpc::ByteBuffer>;
@@ -33,9 +35,9 @@ class TensorService final : public WithUnaryMethods<WithRawStreams<v1::TensorSer
   // The largest request there may be: a plan.
   static constexpr std::size_t kMaxRequestBytes = std::size_t{4} << 20;
 
-  // `resources` must outlive the service.
-  TensorService(std::shared_ptr<const Catalog> catalog, const StreamResources& resources)
-      : catalog_(std::move(catalog)), resources_(resources) {}
+  // `access` and `resources` must outlive the service.
+  TensorService(std::shared_ptr<const Catalog> catalog, const Access& access, const StreamResources& resources)
+      : catalog_(std::move(catalog)), access_(access), resources_(resources) {}
 
   grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context, const v1::ListModelsRequest* request,
                                        v1::ListModelsResponse* response) override;
@@ -50,6 +52,7 @@ class TensorService final : public WithUnaryMethods<WithRawStreams<v1::TensorSer
 
  private:
   const std::shared_ptr<const Catalog> catalog_;
+  const Access& access_;
   const StreamResources& resources_;
 };
 

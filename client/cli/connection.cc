@@ -48,6 +48,7 @@ void AddServerOptions(CLI::App& command, ServerOptions& options) {
       ->type_name("N")
       ->check(CLI::Range(1, 64).description(""))
       ->capture_default_str();
+  AddSecurityFlags(command, options.security);
 }
 
 Deadline::Deadline(const ServerOptions& options) {
@@ -63,6 +64,7 @@ absl::StatusOr<Client> Connect(const ServerOptions& options, const Deadline& dea
   ClientOptions client_options;
   client_options.connect_timeout = std::min(absl::Seconds(options.connect_timeout_seconds), deadline.remaining());
   client_options.connections = options.connections;
+  options.security.Apply(client_options);
   return Client::Connect(options.address, client_options);
 }
 

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "client/cli/security_flags.h"
 #include "tensorferry/client.h"
 
 namespace tensorferry::cli {
@@ -17,6 +18,7 @@ struct ServerOptions {
   double timeout_seconds = 0;
   double connect_timeout_seconds = 10;
   int connections = 1;
+  SecurityFlags security;
 };
 
 // Adds them to `command`, which must not outlive `options`.

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <string>
@@ -32,6 +33,8 @@ namespace {
 ExitCode Main(int argc, char** argv) {
   // Over a file size limit, a write shall fail like any other, with its file named and cleaned up.
   ::signal(SIGXFSZ, SIG_IGN);
+  // gRPC would write to stderr, in lines of its own, what our one line says.
+  ::setenv("GRPC_VERBOSITY", "NONE", 0);
 
   CLI::App program("Lists and fetches the tensors that a tensorferry server has.", "tensorferry");
   program.footer("Exit codes: 0 done, 1 failed, 2 wrong usage. The server may also be given as TENSORFERRY_SERVER.");

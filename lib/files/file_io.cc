@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tensorferry/files/file_io.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <string>
 #include <system_error>
 
+#include "tensorferry/files/unique_fd.h"
 #include "tensorferry/quote.h"
 
 namespace tensorferry {
@@ -31,6 +34,27 @@ absl::Status ReadExactly(int fd, std::int64_t offset, std::span<std::byte> desti
     offset += size;
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> ReadSmallFile(const std::string& path, std::int64_t max_bytes) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd.ok()) return ErrnoStatus(errno, "cannot open", path);
+  struct stat info = {};
+  if (::fstat(fd.get(), &info) != 0) return ErrnoStatus(errno, "cannot look at", path);
+  if (!S_ISREG(info.st_mode)) {
+    return absl::InvalidArgumentError(fmt::format("cannot read {}: it is not a regular file", Quote(path)));
+  }
+  // Read to the end, whatever the size was: the file may be growing.
+  std::string content;
+  while (static_cast<std::int64_t>(content.size()) <= max_bytes) {
+    char buffer[4096];
+    const ssize_t size = ::read(fd.get(), buffer, sizeof(buffer));
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) return ErrnoStatus(errno, "cannot read", path);
+    if (size == 0) return content;
+    content.append(buffer, static_cast<std::size_t>(size));
+  }
+  return absl::InvalidArgumentError(fmt::format("cannot read {}: it has more than {} bytes", Quote(path), max_bytes));
 }
 
 absl::Status WriteExactly(int fd, std::int64_t offset, std::span<const std::byte> data, std::string_view path) {

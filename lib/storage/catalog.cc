@@ -94,13 +94,15 @@ absl::StatusOr<std::shared_ptr<const Catalog>> Catalog::Load(const std::string& 
 
 absl::StatusOr<std::shared_ptr<const Model>> Catalog::Find(std::string_view name) const {
   const auto entry = entries_.find(name);
-  if (entry == entries_.end()) {
-    return absl::NotFoundError(fmt::format("there is no model {} under the root", Quote(name)));
-  }
+  if (entry == entries_.end()) return NoSuchModel(name);
   const absl::StatusOr<std::shared_ptr<const Model>>& model = entry->second.model;
   if (model.ok()) return model;
   return absl::FailedPreconditionError(
       fmt::format("model {} cannot be served: {}", Quote(name), std::string(model.status().message())));
+}
+
+absl::Status NoSuchModel(std::string_view name) {
+  return absl::NotFoundError(fmt::format("there is no model {} under the root", Quote(name)));
 }
 
 }  // namespace tensorferry

@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "lib/security/loopback.h"
 #include "server/glob.h"
 #include "server/listen_address.h"
 #include "server/page.h"

@@ -18,6 +18,7 @@
 #include "tensorferry/destination.h"
 #include "tensorferry/fetch.h"
 #include "tensorferry/model_info.h"
+#include "tensorferry/security_options.h"
 #include "tensorferry/slice.h"
 #include "tensorferry/tensor_info.h"
 
@@ -28,6 +29,9 @@ struct ClientOptions {
   absl::Duration connect_timeout = absl::Seconds(10);
   // Connections to the server, from 1 to 64. A fetch is spread over them; one is best up to about 3 GB/s.
   int connections = 1;
+  // Absent: plaintext.
+  std::optional<TlsOptions> tls = std::nullopt;
+  TokenOptions token = {};
 };
 
 // Which tensors to list; empty takes all.
@@ -41,13 +45,15 @@ struct TensorFilter {
 //
 // Safe for concurrent use by multiple threads. All calls block until they are done. Errors, beside those listed:
 // UNAVAILABLE: the server cannot be reached or went away; DEADLINE_EXCEEDED and CANCELLED: as CallOptions asked;
-// NOT_FOUND: no such model or tensor; FAILED_PRECONDITION: the server cannot serve the model, the message says why;
-// ABORTED: the model is not, or no longer, of the generation asked for; DATA_LOSS: what arrived breaks the protocol or
-// does not match its checksum. After an error the contents of destinations are unspecified.
+// NOT_FOUND: no such model or tensor, or not for this caller; UNAUTHENTICATED: the server wants a (or another) token;
+// PERMISSION_DENIED: it does not admit the client certificate; FAILED_PRECONDITION: the server cannot serve the model,
+// the message says why; ABORTED: the model is not, or no longer, of the generation asked for; DATA_LOSS: what arrived
+// breaks the protocol or does not match its checksum. After an error the contents of destinations are unspecified.
 class Client {
  public:
   // Connects to `address`: host:port, [ipv6]:port, unix:PATH or dns:///name:port.
-  // Errors: UNAVAILABLE: no server answered there in time; INVALID_ARGUMENT: an option out of range.
+  // Errors: UNAVAILABLE: no server answered there in time, or TLS failed; INVALID_ARGUMENT: an option out of range, a
+  // bad certificate or key, a token that would travel in plaintext; those of reading the files.
   static absl::StatusOr<Client> Connect(std::string_view address, const ClientOptions& options = {});
 
   Client(Client&&) noexcept;

@@ -45,6 +45,9 @@ class Catalog {
   Entries entries_;
 };
 
+// What Find fails with where there is no model of that name; also for a model that a caller is not to know of.
+absl::Status NoSuchModel(std::string_view name);
+
 }  // namespace tensorferry
 
 #endif  // TENSORFERRY_STORAGE_CATALOG_H_

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_CLI_SECURITY_FLAGS_H_
+#define TENSORFERRY_CLI_SECURITY_FLAGS_H_
+
+#include <CLI/App.hpp>
+
+#include "tensorferry/client.h"
+#include "tensorferry/security_options.h"
+
+namespace tensorferry::cli {
+
+// How a command speaks to its server: TLS or not, and with which token.
+struct SecurityFlags {
+  // Any of the files or the name asks for TLS, too.
+  bool tls = false;
+  TlsOptions tls_options;
+  TokenOptions token;
+
+  void Apply(ClientOptions& options) const;
+};
+
+// Adds them to `command`, which must not outlive `flags`.
+void AddSecurityFlags(CLI::App& command, SecurityFlags& flags);
+
+}  // namespace tensorferry::cli
+
+#endif  // TENSORFERRY_CLI_SECURITY_FLAGS_H_

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_SERVER_SECURITY_CREDENTIALS_H_
+#define TENSORFERRY_SERVER_SECURITY_CREDENTIALS_H_
+
+#include <grpcpp/security/server_credentials.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/security/watched_files.h"
+
+namespace tensorferry::server {
+
+// PEM files.
+struct TlsFiles {
+  // The server's chain, leaf first. Empty: no TLS.
+  std::string certificate;
+  std::string private_key;
+  // Whose certificates clients must show. Empty: they need none.
+  std::string client_ca;
+};
+
+// Credentials for TLS 1.2 and 1.3 whose files may be replaced at any time: connections that are made from then on see
+// the new ones, those that are there stay. Where the files have become unreadable, or do not belong together, that is
+// logged and what was served before is served still. Must outlive the server that listens with them.
+// Errors: as CheckKeyPair and CheckAuthorities.
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TlsCredentials(
+    const TlsFiles& files, std::chrono::milliseconds interval = WatchedFiles::kInterval);
+
+}  // namespace tensorferry::server
+
+#endif  // TENSORFERRY_SERVER_SECURITY_CREDENTIALS_H_

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_SERVER_SECURITY_SECRET_DIGEST_H_
+#define TENSORFERRY_SERVER_SECURITY_SECRET_DIGEST_H_
+
+#include <array>
+#include <string_view>
+
+namespace tensorferry::server {
+
+// What is kept of a secret: its SHA-256, enough to recognize it.
+class SecretDigest {
+ public:
+  explicit SecretDigest(std::string_view secret);
+
+  // Takes the same time wherever the first difference is.
+  friend bool operator==(const SecretDigest& a, const SecretDigest& b);
+
+ private:
+  std::array<unsigned char, 32> digest_ = {};
+};
+
+}  // namespace tensorferry::server
+
+#endif  // TENSORFERRY_SERVER_SECURITY_SECRET_DIGEST_H_

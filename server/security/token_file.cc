@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/security/token_file.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <optional>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "tensorferry/quote.h"
+
+namespace tensorferry::server {
+
+absl::StatusOr<std::unique_ptr<TokenFile>> TokenFile::Open(const std::string& path,
+                                                           std::chrono::milliseconds interval) {
+  std::unique_ptr<TokenFile> file(new TokenFile(path, interval));
+  if (absl::Status status = file->Update(); !status.ok()) return status;
+  return file;
+}
+
+std::shared_ptr<const TokenTable> TokenFile::Current() {
+  const std::lock_guard lock(mutex_);
+  if (const absl::Status status = Update(); !status.ok()) {
+    spdlog::error("{}; the tokens stay as they were", std::string(status.message()));
+  }
+  return table_;
+}
+
+absl::Status TokenFile::Update() {
+  const std::optional<absl::StatusOr<WatchedFiles::Contents>> contents = file_.Poll();
+  if (!contents) return absl::OkStatus();
+  if (!contents->ok()) {
+    return absl::Status(contents->status().code(),
+                        fmt::format("token file: {}", std::string(contents->status().message())));
+  }
+  absl::StatusOr<TokenTable> table = TokenTable::Parse((*contents)->front());
+  if (!table.ok()) {
+    return absl::InvalidArgumentError(
+        fmt::format("token file {}: {}", Quote(path_), std::string(table.status().message())));
+  }
+  table_ = std::make_shared<const TokenTable>(*std::move(table));
+  spdlog::info("token file {}: {} tokens", Quote(path_), table_->size());
+  return absl::OkStatus();
+}
+
+}  // namespace tensorferry::server

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_SERVER_SECURITY_TOKEN_FILE_H_
+#define TENSORFERRY_SERVER_SECURITY_TOKEN_FILE_H_
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/security/token_table.h"
+#include "server/security/watched_files.h"
+
+namespace tensorferry::server {
+
+// The tokens of a file, which may be replaced at any time. Safe for concurrent use by multiple threads.
+class TokenFile {
+ public:
+  // Errors: the file cannot be read, or is no token file (TokenTable::Parse), with its path.
+  static absl::StatusOr<std::unique_ptr<TokenFile>> Open(const std::string& path,
+                                                         std::chrono::milliseconds interval = WatchedFiles::kInterval);
+
+  // The tokens to accept now. Where the file has become unreadable or malformed, that is logged, and those before it
+  // stay: a slip of the pen locks nobody out. To take the last token back, leave a line of comment.
+  std::shared_ptr<const TokenTable> Current();
+
+ private:
+  static constexpr std::int64_t kMaxBytes = 4 << 20;
+
+  TokenFile(const std::string& path, std::chrono::milliseconds interval)
+      : path_(path), file_({path}, kMaxBytes, interval) {}
+
+  // Takes over what has changed, if anything has.
+  absl::Status Update();
+
+  const std::string path_;
+  std::mutex mutex_;  // guards what follows
+  WatchedFiles file_;
+  std::shared_ptr<const TokenTable> table_;
+};
+
+}  // namespace tensorferry::server
+
+#endif  // TENSORFERRY_SERVER_SECURITY_TOKEN_FILE_H_
