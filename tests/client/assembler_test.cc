@@ -81,7 +81,7 @@ class AssemblerTest : public ::testing::Test {
 TEST_F(AssemblerTest, PutsBytesWhereTheyBelong) {
   TF_ASSERT_OK(Add(Announcement().Data(1, 2, "cd").Data(0, 0, "w")));
   TF_ASSERT_OK(Add(ChunkOf().Data(0, 1, "xyz").Data(1, 4, "ef")));
-  TF_EXPECT_OK(assembler_.CheckComplete());
+  TF_EXPECT_OK(assembler_.Complete());
   EXPECT_EQ(a_, "wxyz");
   EXPECT_EQ(b_, "..cdef");
   EXPECT_EQ(assembler_.generation(), "g1");
@@ -92,21 +92,21 @@ TEST_F(AssemblerTest, PutsBytesWhereTheyBelong) {
 TEST_F(AssemblerTest, ResultsMayComeOverSeveralChunks) {
   TF_ASSERT_OK(Add(ChunkOf().Header("g1", 2).Result("a", "U8", {4}, 4)));
   TF_ASSERT_OK(Add(ChunkOf().Result("b", "U8", {6}, 6).Data(0, 0, "wxyz").Data(1, 2, "cdef")));
-  TF_EXPECT_OK(assembler_.CheckComplete());
+  TF_EXPECT_OK(assembler_.Complete());
 }
 
 TEST_F(AssemblerTest, MissingEndIsNamed) {
   TF_ASSERT_OK(Add(Announcement().Data(0, 0, "wxyz").Data(1, 2, "cd")));
-  EXPECT_THAT(assembler_.CheckComplete(), StatusIs(kDataLoss, HasSubstr("bytes [4, 6) of \"b\" missing")));
+  EXPECT_THAT(assembler_.Complete(), StatusIs(kDataLoss, HasSubstr("bytes [4, 6) of \"b\" missing")));
 }
 
 TEST_F(AssemblerTest, EmptyStreamIsNotComplete) {
-  EXPECT_THAT(assembler_.CheckComplete(), StatusIs(kDataLoss, HasSubstr("before its header")));
+  EXPECT_THAT(assembler_.Complete(), StatusIs(kDataLoss, HasSubstr("before its header")));
 }
 
 TEST_F(AssemblerTest, MissingResultIsNotComplete) {
   TF_ASSERT_OK(Add(ChunkOf().Header("g1", 2).Result("a", "U8", {4}, 4)));
-  EXPECT_THAT(assembler_.CheckComplete(), StatusIs(kDataLoss, HasSubstr("before all results")));
+  EXPECT_THAT(assembler_.Complete(), StatusIs(kDataLoss, HasSubstr("before all results")));
 }
 
 TEST_F(AssemblerTest, DataBeforeTheHeaderIsRefused) {
@@ -184,7 +184,7 @@ TEST_F(AssemblerTest, RunOfAFileGoesToTheStartOfItsDestination) {
                       "p1");
   TF_ASSERT_OK(
       assembler.Add(ChunkOf().Header("g1", 1).Fingerprint("p1").Result("f", "", {20}, 20).Data(0, 10, "wxyz").chunk()));
-  TF_EXPECT_OK(assembler.CheckComplete());
+  TF_EXPECT_OK(assembler.Complete());
   EXPECT_EQ(a_, "wxyz");
 }
 
