@@ -28,7 +28,7 @@ std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address) {
 }  // namespace
 
 Connection::Connection(const std::string& address)
-    : channel_(CreateChannel(address)), stub_(channel_), raw_stub_(channel_) {}
+    : address_(address), channel_(CreateChannel(address)), stub_(channel_), raw_stub_(channel_) {}
 
 absl::Time DeadlineOf(const CallOptions& options) {
   return options.timeout == absl::InfiniteDuration() ? absl::InfiniteFuture() : absl::Now() + options.timeout;

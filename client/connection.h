@@ -23,10 +23,12 @@ class Connection {
  public:
   explicit Connection(const std::string& address);
 
+  const std::string& address() const { return address_; }
   v1::TensorService::Stub& stub() { return stub_; }
   grpc::GenericStub& raw_stub() { return raw_stub_; }
 
  private:
+  const std::string address_;
   std::shared_ptr<grpc::Channel> channel_;
   v1::TensorService::Stub stub_;
   grpc::GenericStub raw_stub_;

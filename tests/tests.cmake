@@ -54,8 +54,9 @@ tensorferry_test(storage_test
   LIBRARIES tensorferry::safetensors)
 tensorferry_test(wire_test SOURCES wire/chunk_test.cc LIBRARIES tensorferry::wire tensorferry::checksum)
 tensorferry_test(client_test
-  SOURCES client/assembler_test.cc client/fetch_plan_test.cc
-  LIBRARIES tensorferry::client tensorferry::wire)
+  SOURCES client/assembler_test.cc client/fetch_plan_test.cc client/resume_test.cc client/retry_policy_test.cc
+          testing/fault_server.cc
+  LIBRARIES tensorferry::client tensorferry::wire tensorferry::checksum)
 tensorferry_test(server_test
   SOURCES server/chunk_source_test.cc server/names_test.cc
   LIBRARIES tensorferry::server)
