@@ -61,6 +61,9 @@ tensorferry_test(server_test
   SOURCES server/chunk_source_test.cc server/names_test.cc
   LIBRARIES tensorferry::server)
 tensorferry_test(fetch_test SOURCES e2e/fetch_test.cc LIBRARIES tensorferry::server tensorferry::client)
+tensorferry_test(cut_test
+  SOURCES e2e/cut_test.cc e2e/failover_test.cc testing/cutting_proxy.cc
+  LIBRARIES tensorferry::server tensorferry::client)
 
 tensorferry_python_test(reference_test safetensors/reference_test.py $<TARGET_FILE:tensorferry>)
 foreach(TEST IN ITEMS cli_errors cli_get cli_list cli_pull listing memory real_model server_process sharded_model slice_oracle
