@@ -66,7 +66,7 @@ tensorferry_test(cut_test
   LIBRARIES tensorferry::server tensorferry::client)
 
 tensorferry_python_test(reference_test safetensors/reference_test.py $<TARGET_FILE:tensorferry>)
-foreach(TEST IN ITEMS cli_errors cli_get cli_list cli_pull listing memory real_model server_process sharded_model slice_oracle
+foreach(TEST IN ITEMS cli_errors cli_get cli_list cli_pull listing memory real_model resume server_process sharded_model slice_oracle
                       stock_client)
   tensorferry_python_test(e2e_${TEST}_test e2e/${TEST}_test.py)
 endforeach()

@@ -186,7 +186,7 @@ TEST_F(CutTest, PlanOfAHundredThousandReadsIsTakenUpAgain) {
   CuttingProxy proxy(server_->address(), [this](int connection) -> std::optional<Fate> {
     const std::lock_guard lock(mutex_);
     if (connection >= kCuts) return std::nullopt;
-    return Fate{random_.Between(4 << 20, 12 << 20), How::kClose};
+    return Fate{random_.Between(4 << 20, 6 << 20), How::kClose};
   });
   const Client client = Connect(proxy);
   std::string memory;
