@@ -94,8 +94,9 @@ absl::Status FetchOperation::RunRequest(Link& link, const StreamRequest& request
       if (assembler.destination_failed()) return status;
       status = Explain(status, *connection, goes_on);
       if (assembler.received_bytes() > received_before) retry.MadeProgress();
-      if (absl::Status given_up = retry.WaitAfter(status); !given_up.ok()) return given_up;
+      // Also before giving up, so that the next call does not begin with a channel that waits.
       link.MoveOn(connection, status);
+      if (absl::Status given_up = retry.WaitAfter(status); !given_up.ok()) return given_up;
     }
     resumed = ResumeMessage(request, assembler.Resume(), assembler.generation());
     message = resumed.get();

@@ -32,6 +32,7 @@ std::shared_ptr<Connection> Link::Current() {
 }
 
 void Link::MoveOn(const std::shared_ptr<Connection>& failed, const absl::Status& status) {
+  if (!RetryPolicy::IsRetryable(status)) return;
   // A server that has too much to do gains nothing from another handshake.
   if (addresses_.size() == 1 && absl::IsResourceExhausted(status)) return;
   const std::lock_guard lock(mutex_);

@@ -32,8 +32,8 @@ class Link {
   // The connection to use now. It stays usable for as long as it is held.
   std::shared_ptr<Connection> Current();
 
-  // To be called when a call over `failed` came to `status`: whoever asks from now on gets another connection. Calls
-  // over one that is current no more change nothing.
+  // To be called when a call over `failed` came to `status`: if another connection may do better, whoever asks from now
+  // on gets one. Of several calls that fail over the same connection, the first moves on for all.
   void MoveOn(const std::shared_ptr<Connection>& failed, const absl::Status& status);
 
  private:

@@ -41,8 +41,9 @@ absl::StatusOr<Response> CallWithRetry(Link& link, const Retry& retry, UnaryMeth
     // Metadata that does not fit into a message will not fit the next time.
     const bool is_final = std::is_same_v<Request, v1::GetMetadataRequest> && IsResourceExhausted(response.status());
     if (is_final) return response;
-    if (absl::Status given_up = loop.WaitAfter(response.status()); !given_up.ok()) return given_up;
+    // Also before giving up, so that the next call does not begin with a channel that waits.
     link.MoveOn(connection, response.status());
+    if (absl::Status given_up = loop.WaitAfter(response.status()); !given_up.ok()) return given_up;
   }
 }
 

@@ -50,12 +50,12 @@ class FetchTest : public ::testing::Test {
   }
 
   // Serves the root as it is now; the client stays.
-  void Restart() {
+  void Restart(const std::string& listen = "127.0.0.1:0") {
     server_.reset();
     TF_ASSERT_OK_AND_ASSIGN(const auto catalog, Catalog::Load(directory_.path()));
     TF_ASSERT_OK_AND_ASSIGN(model_, catalog->Find("m.safetensors"));
     server::Options options;
-    options.listen = "127.0.0.1:0";
+    options.listen = listen;
     TF_ASSERT_OK_AND_ASSIGN(server_, server::Server::Start(options, catalog));
   }
 
@@ -189,6 +189,16 @@ TEST_F(FetchTest, ServerThatIsNotThereIsUnavailable) {
               StatusIs(absl::StatusCode::kUnavailable, AllOf(HasSubstr(address), HasSubstr("after 3 attempts"))));
   EXPECT_THAT(Client::Connect(address), StatusIs(absl::StatusCode::kUnavailable, HasSubstr(address)));
   EXPECT_THAT(Client::Connect("127.0.0.1:1", {.connections = 0}), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(FetchTest, ServerThatComesBackIsUsedAtOnceAfterHoweverManyFailures) {
+  const std::string address = server_->address();
+  const Client client = Connect(1, {.max_attempts = 1});
+  server_.reset();
+  for (int i = 0; i < 20; ++i) EXPECT_FALSE(client.ListModels().ok());
+  EXPECT_FALSE(client.FetchTensor("m.safetensors", "matrix").ok());
+  Restart(address);
+  TF_EXPECT_OK(client.FetchTensor("m.safetensors", "matrix"));
 }
 
 TEST_F(FetchTest, ServerThatGoesAwayInTheMiddleIsNoSuccess) {
