@@ -13,7 +13,7 @@ namespace tensorferry::cli {
 std::function<void(const absl::Status&, absl::Duration)> PrintRetries(ProgressBar* progress_bar) {
   return [progress_bar](const absl::Status& status, absl::Duration delay) {
     if (progress_bar != nullptr) progress_bar->Clear();
-    fmt::print(stderr, "tensorferry: {}: trying again in {:.1f} s\n", OneLine(std::string(status.message())),
+    fmt::print(stderr, "tensorferry: {}; trying again in {:.1f} s\n", OneLine(std::string(status.message())),
                absl::ToDoubleSeconds(delay));
   };
 }

@@ -41,7 +41,7 @@ class ResumeTest(harness.EndToEndTest):
         lines = harness.stderr_text(stderr).splitlines()
         self.retries = [line for line in lines if "trying again" in line]
         for line in self.retries:
-            self.assertRegex(line, r'\Atensorferry: server "[^"]+": .*: trying again in \d+\.\d s\Z')
+            self.assertRegex(line, r'\Atensorferry: server "[^"]+": .*; trying again in \d+\.\d s\Z')
         return program.returncode, stdout, [line for line in lines if line not in self.retries]
 
     def assert_holds_the_tensor(self, path: pathlib.Path, model: pathlib.Path) -> None:
