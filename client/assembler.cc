@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -26,11 +27,42 @@ bool SizeMatches(Dtype dtype, const v1::ReadResult& result) {
   return bits && *bits % 8 == 0 && *bits / 8 == static_cast<std::uint64_t>(result.size_bytes());
 }
 
+bool IsSame(const ReadResult& a, const ReadResult& b) {
+  return a.name == b.name && a.dtype == b.dtype && a.shape == b.shape && a.size_bytes == b.size_bytes;
+}
+
 }  // namespace
 
 Assembler::Assembler(std::vector<ExpectedPart> parts, std::string generation, std::string fingerprint)
-    : parts_(std::move(parts)), generation_(std::move(generation)), fingerprint_(std::move(fingerprint)) {
+    : parts_(std::move(parts)),
+      generation_(std::move(generation)),
+      fingerprint_(std::move(fingerprint)),
+      confirmed_(parts_.size(), false),
+      unconfirmed_(parts_.size()),
+      asked_(parts_.size()) {
+  next_.reserve(parts_.size());
   for (const ExpectedPart& part : parts_) next_.push_back(part.begin);
+  std::iota(asked_.begin(), asked_.end(), std::size_t{0});
+}
+
+std::vector<RemainingRange> Assembler::Resume() {
+  has_header_ = false;
+  announced_ = 0;
+  asked_.clear();
+  const bool described = results_.size() == parts_.size();
+  if (!described) results_.clear();  // and nothing has arrived
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    if (!described || next_[i] < parts_[i].end) asked_.push_back(i);
+  }
+  std::vector<RemainingRange> remaining;
+  for (const std::size_t i : asked_) remaining.push_back({i, next_[i], parts_[i].end - next_[i]});
+  if (!asked_.empty()) return remaining;
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    if (confirmed_[i]) continue;
+    asked_.push_back(i);
+    remaining.push_back({i, results_[i].size_bytes, 0});
+  }
+  return remaining;
 }
 
 absl::Status Assembler::Add(const wire::DecodedChunk& chunk) {
@@ -58,15 +90,18 @@ absl::Status Assembler::AddHeader(const v1::StreamHeader& header) {
     return absl::AbortedError(fmt::format("file {} changed: its fingerprint is {}, not {}", Quote(parts_[0].name),
                                           Quote(header.fingerprint()), Quote(fingerprint_)));
   }
-  if (header.read_count() != static_cast<std::int64_t>(parts_.size())) {
-    return BrokenProtocol(fmt::format("it answers {} reads, {} were asked for", header.read_count(), parts_.size()));
+  fingerprint_ = header.fingerprint();
+  begun_ = true;
+  if (header.read_count() != static_cast<std::int64_t>(asked_.size())) {
+    return BrokenProtocol(fmt::format("it answers {} reads, {} were asked for", header.read_count(), asked_.size()));
   }
   return absl::OkStatus();
 }
 
 absl::Status Assembler::AddResult(const v1::ReadResult& result) {
-  if (results_.size() == parts_.size()) return BrokenProtocol("more results than reads");
-  const ExpectedPart& part = parts_[results_.size()];
+  if (announced_ == asked_.size()) return BrokenProtocol("more results than reads");
+  const std::size_t index = asked_[announced_++];
+  const ExpectedPart& part = parts_[index];
   if (result.name() != part.name) {
     return BrokenProtocol(fmt::format("{} where {} was asked for", Quote(result.name()), Quote(part.name)));
   }
@@ -84,19 +119,24 @@ absl::Status Assembler::AddResult(const v1::ReadResult& result) {
     return BrokenProtocol(fmt::format("tensor {} of {} and shape [{}] cannot have {} bytes", Quote(part.name),
                                       DtypeName(*dtype), fmt::join(result.shape(), ", "), result.size_bytes()));
   }
-  results_.push_back({.name = result.name(),
-                      .dtype = *dtype,
-                      .shape = {result.shape().begin(), result.shape().end()},
-                      .size_bytes = result.size_bytes()});
+  ReadResult description{.name = result.name(),
+                         .dtype = *dtype,
+                         .shape = {result.shape().begin(), result.shape().end()},
+                         .size_bytes = result.size_bytes()};
+  if (index == results_.size()) {
+    results_.push_back(std::move(description));
+  } else if (!IsSame(description, results_[index])) {
+    return BrokenProtocol(fmt::format("{} is not what it was before", Quote(part.name)));
+  }
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::size_t> Assembler::PartOf(const v1::Segment& segment) const {
-  const auto index = static_cast<std::size_t>(segment.read());
-  if (results_.size() != parts_.size()) return BrokenProtocol("data before all results were announced");
-  if (segment.read() < 0 || index >= parts_.size()) {
-    return BrokenProtocol(fmt::format("data of read {}, {} were asked for", segment.read(), parts_.size()));
+  if (announced_ != asked_.size()) return BrokenProtocol("data before all results were announced");
+  if (segment.read() < 0 || static_cast<std::size_t>(segment.read()) >= asked_.size()) {
+    return BrokenProtocol(fmt::format("data of read {}, {} were asked for", segment.read(), asked_.size()));
   }
+  const std::size_t index = asked_[static_cast<std::size_t>(segment.read())];
   const ExpectedPart& part = parts_[index];
   if (segment.result_offset() != next_[index] || segment.size_bytes() > part.end - next_[index]) {
     return BrokenProtocol(fmt::format("bytes [{}, {} + {}) of {} where [{}, {}) are missing", segment.result_offset(),
@@ -119,22 +159,28 @@ absl::Status Assembler::AddData(const wire::DecodedChunk& chunk) {
       while (bytes.empty()) bytes = *piece++;  // the decoder made sure that the segments cover the data exactly
       const auto size = std::min(bytes.size(), static_cast<std::size_t>(end - next));
       const absl::Status written = part.destination->Write(next - part.origin, bytes.first(size));
-      if (!written.ok()) return written;
+      if (!written.ok()) {
+        destination_failed_ = true;
+        return written;
+      }
       bytes = bytes.subspan(size);
       next += static_cast<std::int64_t>(size);
+      received_bytes_ += static_cast<std::int64_t>(size);
     }
   }
   return absl::OkStatus();
 }
 
-absl::Status Assembler::CheckComplete() const {
+absl::Status Assembler::Complete() {
   if (!has_header_) return BrokenProtocol("it ended before its header");
-  if (results_.size() != parts_.size()) return BrokenProtocol("it ended before all results were announced");
-  for (std::size_t i = 0; i < parts_.size(); ++i) {
+  if (announced_ != asked_.size()) return BrokenProtocol("it ended before all results were announced");
+  for (const std::size_t i : asked_) {
     if (next_[i] == parts_[i].end) continue;
     return BrokenProtocol(
         fmt::format("it ended with bytes [{}, {}) of {} missing", next_[i], parts_[i].end, Quote(parts_[i].name)));
   }
+  for (const std::size_t i : asked_) confirmed_[i] = true;
+  unconfirmed_ -= asked_.size();
   return absl::OkStatus();
 }
 

@@ -12,8 +12,10 @@
 #include "client/credentials.h"
 #include "client/fetch_operation.h"
 #include "client/fetch_plan.h"
+#include "client/link.h"
+#include "client/retry_loop.h"
+#include "client/unary_call.h"
 #include "lib/wire/proto_conversion.h"
-#include "lib/wire/status_conversion.h"
 #include "tensorferry/quote.h"
 #include "tensorferry/tensor/slice_plan.h"
 
@@ -47,47 +49,59 @@ FileInfo FromProto(const v1::ModelFile& file) {
 
 class Client::Impl {
  public:
-  Impl(std::string address, int connections, std::shared_ptr<const Credentials> credentials)
-      : address_(std::move(address)), credentials_(std::move(credentials)) {
-    for (int i = 0; i < connections; ++i) connections_.push_back(std::make_unique<Connection>(address_, credentials_));
+  Impl(const std::vector<std::string>& addresses, const ClientOptions& options,
+       const std::shared_ptr<const Credentials>& credentials)
+      : retry_{RetryPolicy(options.retry)} {
+    const auto dial = [credentials](const std::string& address) {
+      return std::make_shared<Connection>(address, credentials);
+    };
+    for (int i = 0; i < options.connections; ++i) {
+      links_.push_back(std::make_unique<Link>(addresses, static_cast<std::size_t>(i), dial));
+    }
   }
 
-  std::span<const std::unique_ptr<Connection>> connections() const { return connections_; }
+  int connections() const { return static_cast<int>(links_.size()); }
 
-  // Calls a unary method on the first connection.
+  // Finds a server that answers, in one round. Errors: what the last one asked said.
+  absl::Status Probe(absl::Duration timeout) {
+    const absl::Time deadline = DeadlineOf({.timeout = timeout});
+    for (std::size_t left = links_.front()->address_count(); true; --left) {
+      const std::shared_ptr<Connection> connection = links_.front()->Current();
+      // One that does not answer must leave time for those behind it.
+      const absl::Duration share =
+          left == 1 ? timeout : absl::Trunc((deadline - absl::Now()) / left, absl::Milliseconds(1));
+      const absl::Status status = ProbeOnce(*connection, share, std::min(absl::Now() + share, deadline));
+      if (status.ok() || left == 1) return status;
+      links_.front()->MoveOn(connection, status);
+    }
+  }
+
+  // Calls a unary method on the first link.
   template <typename Request, typename Response>
-  absl::StatusOr<Response> Call(grpc::Status (v1::TensorService::Stub::*method)(grpc::ClientContext*, const Request&,
-                                                                                Response*),
-                                const Request& request, absl::Time deadline, const std::stop_token& stop_token) {
-    CallContext context(deadline, stop_token);
-    if (absl::Status status = connections_.front()->Authorize(context.grpc()); !status.ok()) return status;
-    Response response;
-    const grpc::Status status = (connections_.front()->stub().*method)(&context.grpc(), request, &response);
-    if (!status.ok()) return WithAddress(wire::FromGrpc(status));
-    return response;
+  absl::StatusOr<Response> Call(UnaryMethod<Request, Response> method, const Request& request, absl::Time deadline,
+                                const CallOptions& options) {
+    return CallWithRetry(*links_.front(), retry_, method, request, deadline, options);
   }
 
   absl::StatusOr<FetchResult> Fetch(std::vector<Lane> lanes, std::size_t read_count, std::string_view fingerprint,
                                     const FetchOptions& options) {
-    FetchOperation operation(connections_, std::move(lanes), read_count, std::string(fingerprint), options);
-    absl::StatusOr<FetchResult> result = operation.Run();
-    return result.ok() ? std::move(result) : WithAddress(result.status());
-  }
-
-  // An error that is about the server and not about what was asked says which server.
-  absl::Status WithAddress(const absl::Status& status) const {
-    if (!absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status) && !absl::IsUnimplemented(status)) {
-      return status;
-    }
-    const std::string message(status.message());
-    return absl::Status(status.code(), fmt::format("server {}: {}{}", Quote(address_), message,
-                                                   ConnectionHint(message, credentials_->encrypted)));
+    return FetchOperation(links_, std::move(lanes), read_count, std::string(fingerprint), options, retry_).Run();
   }
 
  private:
-  const std::string address_;
-  const std::shared_ptr<const Credentials> credentials_;
-  std::vector<std::unique_ptr<Connection>> connections_;
+  static absl::Status ProbeOnce(Connection& connection, absl::Duration timeout, absl::Time deadline) {
+    // A call, because only that tells a refused connection from one that takes its time, and ours from another server.
+    v1::ListModelsRequest request;
+    request.set_page_size(1);
+    const absl::Status status =
+        CallOnce(connection, &v1::TensorService::Stub::ListModels, request, deadline, {}).status();
+    if (!absl::IsDeadlineExceeded(status)) return status;
+    return WithAddress(connection,
+                       absl::UnavailableError(fmt::format("no answer within {}", absl::FormatDuration(timeout))));
+  }
+
+  const Retry retry_;
+  std::vector<std::unique_ptr<Link>> links_;
 };
 
 Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -100,20 +114,14 @@ absl::StatusOr<Client> Client::Connect(std::string_view address, const ClientOpt
     return absl::InvalidArgumentError(
         fmt::format("connections is {}, it must be from 1 to {}", options.connections, kMaxConnections));
   }
-  absl::StatusOr<std::shared_ptr<const Credentials>> credentials = MakeCredentials(options.tls, options.token);
+  if (absl::Status status = RetryPolicy::Validate(options.retry); !status.ok()) return status;
+  const absl::StatusOr<std::vector<std::string>> addresses = ParseAddresses(address);
+  if (!addresses.ok()) return addresses.status();
+  const absl::StatusOr<std::shared_ptr<const Credentials>> credentials = MakeCredentials(options.tls, options.token);
   if (!credentials.ok()) return credentials.status();
-  Client client(std::make_unique<Impl>(std::string(address), options.connections, *std::move(credentials)));
-  // A call, because only that tells a refused connection from one that takes its time, and ours from another server.
-  v1::ListModelsRequest request;
-  request.set_page_size(1);
-  const auto answer = client.impl_->Call(&v1::TensorService::Stub::ListModels, request,
-                                         DeadlineOf({.timeout = options.connect_timeout}), {});
-  if (answer.ok()) return client;
-  if (absl::IsDeadlineExceeded(answer.status())) {
-    return absl::UnavailableError(
-        fmt::format("server {}: no answer within {}", Quote(address), absl::FormatDuration(options.connect_timeout)));
-  }
-  return answer.status();
+  Client client(std::make_unique<Impl>(*addresses, options, *credentials));
+  if (absl::Status status = client.impl_->Probe(options.connect_timeout); !status.ok()) return status;
+  return client;
 }
 
 absl::StatusOr<std::vector<ModelInfo>> Client::ListModels(const CallOptions& options) const {
@@ -121,7 +129,7 @@ absl::StatusOr<std::vector<ModelInfo>> Client::ListModels(const CallOptions& opt
   std::vector<ModelInfo> models;
   v1::ListModelsRequest request;
   do {
-    const auto page = impl_->Call(&v1::TensorService::Stub::ListModels, request, deadline, options.stop_token);
+    const auto page = impl_->Call(&v1::TensorService::Stub::ListModels, request, deadline, options);
     if (!page.ok()) return page.status();
     for (const v1::Model& model : page->models()) models.push_back(FromProto(model));
     request.set_page_token(page->next_page_token());
@@ -139,7 +147,7 @@ absl::StatusOr<std::vector<TensorInfo>> Client::ListTensors(std::string_view mod
   request.set_prefix(filter.prefix);
   request.set_glob(filter.glob);
   do {
-    const auto page = impl_->Call(&v1::TensorService::Stub::ListTensors, request, deadline, options.stop_token);
+    const auto page = impl_->Call(&v1::TensorService::Stub::ListTensors, request, deadline, options);
     if (!page.ok()) return page.status();
     for (const v1::Tensor& tensor : page->tensors()) {
       absl::StatusOr<TensorInfo> info = wire::FromProto(tensor);
@@ -156,8 +164,7 @@ absl::StatusOr<ModelMetadata> Client::GetMetadata(std::string_view model, const 
   v1::GetMetadataRequest request;
   request.set_model(std::string(model));
   request.set_generation(options.generation);
-  const auto answer =
-      impl_->Call(&v1::TensorService::Stub::GetMetadata, request, DeadlineOf(options), options.stop_token);
+  const auto answer = impl_->Call(&v1::TensorService::Stub::GetMetadata, request, DeadlineOf(options), options);
   if (!answer.ok()) return answer.status();
   ModelMetadata metadata{.model = FromProto(answer->model()), .files = {}};
   for (const v1::ModelFile& file : answer->files()) metadata.files.push_back(FromProto(file));
@@ -170,16 +177,14 @@ absl::StatusOr<TensorInfo> Client::GetTensorInfo(std::string_view model, std::st
   request.set_model(std::string(model));
   request.set_generation(options.generation);
   request.set_tensor(std::string(tensor));
-  const auto answer =
-      impl_->Call(&v1::TensorService::Stub::GetMetadata, request, DeadlineOf(options), options.stop_token);
+  const auto answer = impl_->Call(&v1::TensorService::Stub::GetMetadata, request, DeadlineOf(options), options);
   if (!answer.ok()) return answer.status();
   return wire::FromProto(answer->tensor());
 }
 
 absl::StatusOr<FetchResult> Client::Fetch(std::string_view model, std::span<const Read> reads,
                                           const FetchOptions& options) const {
-  absl::StatusOr<std::vector<Lane>> lanes =
-      PlanFetch(model, options.generation, reads, static_cast<int>(impl_->connections().size()));
+  absl::StatusOr<std::vector<Lane>> lanes = PlanFetch(model, options.generation, reads, impl_->connections());
   if (!lanes.ok()) return lanes.status();
   return impl_->Fetch(*std::move(lanes), reads.size(), {}, options);
 }

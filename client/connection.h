@@ -28,6 +28,8 @@ class Connection {
   // Adds the token, if there is one, to a call that is about to be made. Errors: those of TokenSource::TokenFor.
   absl::Status Authorize(grpc::ClientContext& context) const;
 
+  const std::string& address() const { return address_; }
+  bool encrypted() const { return credentials_->encrypted; }
   v1::TensorService::Stub& stub() { return stub_; }
   grpc::GenericStub& raw_stub() { return raw_stub_; }
 

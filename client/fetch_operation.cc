@@ -14,13 +14,28 @@
 #include "tensorferry/quote.h"
 
 namespace tensorferry {
+namespace {
 
-FetchOperation::FetchOperation(std::span<const std::unique_ptr<Connection>> connections, std::vector<Lane> lanes,
-                               std::size_t read_count, std::string fingerprint, const FetchOptions& options)
-    : connections_(connections),
+// What an error of a stream means to the fetch. `goes_on`: the stream was asked for the rest of one before it.
+absl::Status Explain(const absl::Status& status, const Connection& connection, bool goes_on) {
+  if (goes_on && (absl::IsAborted(status) || absl::IsNotFound(status) || absl::IsFailedPrecondition(status))) {
+    // Whatever it is there, it is not what the fetch began with.
+    return WithAddress(connection, absl::AbortedError(fmt::format("it cannot go on with what was begun: {}",
+                                                                  std::string(status.message()))));
+  }
+  return NameServer(connection, status);
+}
+
+}  // namespace
+
+FetchOperation::FetchOperation(std::span<const std::unique_ptr<Link>> links, std::vector<Lane> lanes,
+                               std::size_t read_count, std::string fingerprint, const FetchOptions& options,
+                               const Retry& retry)
+    : links_(links),
       lanes_(std::move(lanes)),
       fingerprint_(std::move(fingerprint)),
       options_(options),
+      retry_(retry),
       deadline_(DeadlineOf(options)) {
   result_.reads.resize(read_count);
   for (const Lane& lane : lanes_) {
@@ -52,8 +67,8 @@ absl::StatusOr<FetchResult> FetchOperation::Run() {
 }
 
 void FetchOperation::RunLane(std::size_t index) {
-  for (StreamRequest& request : lanes_[index]) {
-    if (const absl::Status status = RunStream(*connections_[index], request, index == 0); !status.ok()) {
+  for (const StreamRequest& request : lanes_[index]) {
+    if (const absl::Status status = RunRequest(*links_[index], request, index == 0); !status.ok()) {
       Fail(status);
       break;
     }
@@ -63,31 +78,69 @@ void FetchOperation::RunLane(std::size_t index) {
   lane_ended_.notify_one();
 }
 
-absl::Status FetchOperation::RunStream(Connection& connection, StreamRequest& request, bool report_progress) {
-  Assembler assembler(request.parts, options_.generation, fingerprint_);
-  ReadStream stream(connection, request.method, *request.message, deadline_, stop_.get_token());
-  grpc::ByteBuffer message;
-  while (stream.Next(message)) {
-    const absl::StatusOr<wire::DecodedChunk> chunk = wire::DecodeChunk(message);
+absl::Status FetchOperation::RunRequest(Link& link, const StreamRequest& request, bool report_progress) {
+  Assembler assembler(request.parts, AgreedGeneration(), fingerprint_);
+  RetryLoop retry(retry_, deadline_, stop_.get_token(),
+                  [this](const absl::Status& status, absl::Duration delay) { ReportRetry(status, delay); });
+  const google::protobuf::Message* message = request.message.get();
+  std::unique_ptr<google::protobuf::Message> resumed;
+  while (true) {
+    const std::shared_ptr<Connection> connection = link.Current();
+    const bool goes_on = assembler.begun();
+    const std::int64_t received_before = assembler.received_bytes();
+    absl::Status status = RunStream(*connection, request.method, *message, assembler, report_progress);
+    if (assembler.done()) break;
+    if (!status.ok()) {
+      if (assembler.destination_failed()) return status;
+      status = Explain(status, *connection, goes_on);
+      if (assembler.received_bytes() > received_before) retry.MadeProgress();
+      // Also before giving up, so that the next call does not begin with a channel that waits.
+      link.MoveOn(connection, status);
+      if (absl::Status given_up = retry.WaitAfter(status); !given_up.ok()) return given_up;
+    }
+    resumed = ResumeMessage(request, assembler.Resume(), assembler.generation());
+    message = resumed.get();
+  }
+  Merge(request, assembler);
+  return absl::OkStatus();
+}
+
+absl::Status FetchOperation::RunStream(Connection& connection, const std::string& method,
+                                       const google::protobuf::Message& message, Assembler& assembler,
+                                       bool report_progress) {
+  ReadStream stream(connection, method, message, deadline_, stop_.get_token());
+  grpc::ByteBuffer received;
+  while (stream.Next(received)) {
+    const absl::StatusOr<wire::DecodedChunk> chunk = wire::DecodeChunk(received);
     if (!chunk.ok()) return chunk.status();
-    if (absl::Status status = assembler.Add(*chunk); !status.ok()) return status;
-    bytes_done_ += chunk->data_size_bytes;
+    const std::int64_t before = assembler.received_bytes();
+    absl::Status status = assembler.Add(*chunk);
+    // What was written before an error stays, and is not asked for again.
+    bytes_done_ += assembler.received_bytes() - before;
+    if (status.ok() && chunk->head.has_header()) status = AgreeOn(assembler.generation());
+    if (!status.ok()) return status;
     if (report_progress) ReportProgress();
   }
   if (absl::Status status = stream.Finish(); !status.ok()) return status;
-  if (absl::Status status = assembler.CheckComplete(); !status.ok()) return status;
-  return Merge(request, assembler);
+  return assembler.Complete();
 }
 
-absl::Status FetchOperation::Merge(const StreamRequest& request, const Assembler& assembler) {
+std::string FetchOperation::AgreedGeneration() {
   const std::lock_guard lock(mutex_);
-  if (result_.generation.empty()) result_.generation = assembler.generation();
-  if (result_.generation != assembler.generation()) {
-    return absl::AbortedError(fmt::format("the model changed while it was fetched: from generation {} to {}",
-                                          Quote(result_.generation), Quote(assembler.generation())));
-  }
+  return result_.generation.empty() ? options_.generation : result_.generation;
+}
+
+absl::Status FetchOperation::AgreeOn(const std::string& generation) {
+  const std::lock_guard lock(mutex_);
+  if (result_.generation.empty()) result_.generation = generation;
+  if (result_.generation == generation) return absl::OkStatus();
+  return absl::AbortedError(fmt::format("the model changed while it was fetched: from generation {} to {}",
+                                        Quote(result_.generation), Quote(generation)));
+}
+
+void FetchOperation::Merge(const StreamRequest& request, const Assembler& assembler) {
+  const std::lock_guard lock(mutex_);
   for (std::size_t i = 0; i < request.reads.size(); ++i) result_.reads[request.reads[i]] = assembler.results()[i];
-  return absl::OkStatus();
 }
 
 void FetchOperation::Fail(const absl::Status& status) {
@@ -99,8 +152,16 @@ void FetchOperation::Fail(const absl::Status& status) {
   stop_.request_stop();
 }
 
-void FetchOperation::ReportProgress() const {
-  if (options_.on_progress) options_.on_progress({.bytes_done = bytes_done_, .bytes_total = bytes_total_});
+void FetchOperation::ReportProgress() {
+  if (!options_.on_progress) return;
+  const std::lock_guard lock(report_mutex_);
+  options_.on_progress({.bytes_done = bytes_done_, .bytes_total = bytes_total_});
+}
+
+void FetchOperation::ReportRetry(const absl::Status& status, absl::Duration delay) {
+  if (!options_.on_retry) return;
+  const std::lock_guard lock(report_mutex_);
+  options_.on_retry(status, delay);
 }
 
 absl::Status FetchOperation::FinishDestinations() {

@@ -17,37 +17,49 @@
 #include "absl/time/time.h"
 #include "client/connection.h"
 #include "client/fetch_plan.h"
+#include "client/link.h"
+#include "client/retry_loop.h"
 #include "tensorferry/fetch.h"
 
 namespace tensorferry {
 
-// One fetch from its plan to its result: runs each lane on a connection of its own, the first on the calling thread,
-// and stops them all at the first error. Used once.
+// One fetch from its plan to its result: runs each lane on a link of its own, the first on the calling thread, takes
+// up again what breaks off, and stops them all at the first error that stays. Used once.
 class FetchOperation {
  public:
-  // `options` and `connections` must outlive it; there are at least as many connections as lanes.
-  FetchOperation(std::span<const std::unique_ptr<Connection>> connections, std::vector<Lane> lanes,
-                 std::size_t read_count, std::string fingerprint, const FetchOptions& options);
+  // `options`, `links` and `retry` must outlive it; there are at least as many links as lanes.
+  FetchOperation(std::span<const std::unique_ptr<Link>> links, std::vector<Lane> lanes, std::size_t read_count,
+                 std::string fingerprint, const FetchOptions& options, const Retry& retry);
 
   absl::StatusOr<FetchResult> Run();
 
  private:
   void RunLane(std::size_t index);
-  absl::Status RunStream(Connection& connection, StreamRequest& request, bool report_progress);
-  // Takes the results of one stream. Errors: ABORTED: they are of another generation than those before.
-  absl::Status Merge(const StreamRequest& request, const Assembler& assembler);
+  // Brings all of `request`, however many streams that takes.
+  absl::Status RunRequest(Link& link, const StreamRequest& request, bool report_progress);
+  // One stream of it: `message` asks for what `assembler` lacks.
+  absl::Status RunStream(Connection& connection, const std::string& method, const google::protobuf::Message& message,
+                         Assembler& assembler, bool report_progress);
+  // The generation that all streams must have; empty while any would do.
+  std::string AgreedGeneration();
+  // Errors: ABORTED: another one was agreed on.
+  absl::Status AgreeOn(const std::string& generation);
+  void Merge(const StreamRequest& request, const Assembler& assembler);
   void Fail(const absl::Status& status);
-  void ReportProgress() const;
+  void ReportProgress();
+  void ReportRetry(const absl::Status& status, absl::Duration delay);
   absl::Status FinishDestinations();
 
-  const std::span<const std::unique_ptr<Connection>> connections_;
+  const std::span<const std::unique_ptr<Link>> links_;
   std::vector<Lane> lanes_;
   const std::string fingerprint_;
   const FetchOptions& options_;
+  const Retry& retry_;
   const absl::Time deadline_;
   std::int64_t bytes_total_ = 0;
   std::atomic<std::int64_t> bytes_done_ = 0;
-  std::stop_source stop_;  // stops all lanes
+  std::stop_source stop_;    // stops all lanes
+  std::mutex report_mutex_;  // held while the caller's functions are called
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable lane_ended_;

@@ -97,6 +97,21 @@ class LaneBuilder {
   Lane lane_;
 };
 
+// `message` is a request for one read or a v1::Read.
+template <typename Message>
+void LimitTo(const RemainingRange& range, Message& message) {
+  message.set_read_offset(range.begin);
+  message.set_read_limit(range.size_bytes);
+}
+
+template <typename Message>
+std::unique_ptr<Message> ResumeOne(const Message& request, const RemainingRange& range, const std::string& generation) {
+  auto message = std::make_unique<Message>(request);
+  message->set_generation(generation);
+  LimitTo(range, *message);
+  return message;
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<Lane>> PlanFetch(std::string_view model, const std::string& generation,
@@ -150,6 +165,34 @@ StreamRequest PlanFileFetch(std::string_view model, std::string_view file, const
                           .origin = offset});
   stream.reads.push_back(0);
   return stream;
+}
+
+std::unique_ptr<google::protobuf::Message> ResumeMessage(const StreamRequest& request,
+                                                         std::span<const RemainingRange> remaining,
+                                                         const std::string& generation) {
+  using google::protobuf::DynamicCastToGenerated;
+  const google::protobuf::Message* const message = request.message.get();
+  if (const auto* tensor = DynamicCastToGenerated<v1::GetTensorRequest>(message)) {
+    return ResumeOne(*tensor, remaining.front(), generation);
+  }
+  if (const auto* slice = DynamicCastToGenerated<v1::GetSliceRequest>(message)) {
+    return ResumeOne(*slice, remaining.front(), generation);
+  }
+  if (const auto* file = DynamicCastToGenerated<v1::GetFileRequest>(message)) {
+    return ResumeOne(*file, remaining.front(), generation);
+  }
+  // A plan: the one request that has several reads.
+  const auto& plan = static_cast<const v1::GetTensorsRequest&>(*message);
+  auto resumed = std::make_unique<v1::GetTensorsRequest>();
+  resumed->set_model(plan.model());
+  resumed->set_generation(generation);
+  resumed->mutable_reads()->Reserve(static_cast<int>(remaining.size()));
+  for (const RemainingRange& range : remaining) {
+    v1::Read& read = *resumed->add_reads();
+    read = plan.reads(static_cast<int>(range.part));
+    LimitTo(range, read);
+  }
+  return resumed;
 }
 
 }  // namespace tensorferry

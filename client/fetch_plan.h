@@ -38,6 +38,11 @@ absl::StatusOr<std::vector<Lane>> PlanFetch(std::string_view model, const std::s
 StreamRequest PlanFileFetch(std::string_view model, std::string_view file, const std::string& generation,
                             std::int64_t offset, Destination& destination);
 
+// What to send, by the method of `request`, for what remains of it, demanding `generation`.
+std::unique_ptr<google::protobuf::Message> ResumeMessage(const StreamRequest& request,
+                                                         std::span<const RemainingRange> remaining,
+                                                         const std::string& generation);
+
 }  // namespace tensorferry
 
 #endif  // TENSORFERRY_CLIENT_FETCH_PLAN_H_

@@ -54,16 +54,20 @@ tensorferry_test(storage_test
   LIBRARIES tensorferry::safetensors)
 tensorferry_test(wire_test SOURCES wire/chunk_test.cc LIBRARIES tensorferry::wire tensorferry::checksum)
 tensorferry_test(client_test
-  SOURCES client/assembler_test.cc client/fetch_plan_test.cc
-  LIBRARIES tensorferry::client tensorferry::wire)
+  SOURCES client/assembler_test.cc client/fetch_plan_test.cc client/resume_test.cc client/retry_policy_test.cc
+          testing/fault_server.cc
+  LIBRARIES tensorferry::client tensorferry::wire tensorferry::checksum)
 tensorferry_test(server_test
   SOURCES server/chunk_source_test.cc server/names_test.cc
   LIBRARIES tensorferry::server)
 tensorferry_test(fetch_test SOURCES e2e/fetch_test.cc LIBRARIES tensorferry::server tensorferry::client)
+tensorferry_test(cut_test
+  SOURCES e2e/cut_test.cc e2e/failover_test.cc testing/cutting_proxy.cc
+  LIBRARIES tensorferry::server tensorferry::client)
 
 tensorferry_python_test(reference_test safetensors/reference_test.py $<TARGET_FILE:tensorferry>)
-foreach(TEST IN ITEMS changing_files cli_errors cli_get cli_list cli_pull limits listing memory real_model server_process
-                      sharded_model slice_oracle stock_client tls)
+foreach(TEST IN ITEMS changing_files cli_errors cli_get cli_list cli_pull limits listing memory real_model resume
+                      server_process sharded_model slice_oracle stock_client tls)
   tensorferry_python_test(e2e_${TEST}_test e2e/${TEST}_test.py)
 endforeach()
 if(NOT TENSORFERRY_SANITIZE)

@@ -28,6 +28,7 @@
 #include "client/cli/json_text.h"
 #include "client/cli/progress_bar.h"
 #include "client/cli/result_size.h"
+#include "client/cli/retry_line.h"
 #include "client/cli/small_read.h"
 #include "client/cli/terminal.h"
 #include "tensorferry/client.h"
@@ -70,6 +71,7 @@ struct BenchJob {
     FetchOptions fetch;
     fetch.timeout = deadline.remaining();
     fetch.stop_token = interrupt.token();
+    fetch.on_retry = PrintRetries();
     return fetch;
   }
 };
@@ -149,6 +151,7 @@ absl::Status MeasureThroughput(const BenchJob& job, std::span<const TensorInfo> 
     ProgressBar progress_bar(fmt::format("round {} of {}", round, job.options.rounds));
     FetchOptions fetch = job.Fetch();
     fetch.on_progress = progress_bar.Callback();
+    fetch.on_retry = PrintRetries(&progress_bar);
     const auto start = std::chrono::steady_clock::now();
     const auto fetched = job.client.Fetch(job.options.model, reads, fetch);
     seconds.push_back(SecondsSince(start));

@@ -28,7 +28,11 @@ CLI::Validator SecondsFrom(double least) {
 }  // namespace
 
 void AddServerOptions(CLI::App& command, ServerOptions& options) {
-  command.add_option("--server", options.address, "The server: host:port, [ipv6]:port, unix:PATH or dns:///name:port")
+  command
+      .add_option(
+          "--server", options.address,
+          "The server: host:port, [ipv6]:port, unix:PATH or dns:///name:port; or several that serve the same, with "
+          "commas between them: when one fails, the next goes on")
       ->envname("TENSORFERRY_SERVER")
       ->type_name("ADDR")
       ->capture_default_str();
@@ -48,6 +52,14 @@ void AddServerOptions(CLI::App& command, ServerOptions& options) {
       ->type_name("N")
       ->check(CLI::Range(1, 64).description(""))
       ->capture_default_str();
+  command
+      .add_option("--retries", options.retries,
+                  "Try again after this many failures in a row, if they may pass; any byte that arrives begins the "
+                  "count anew; 0: never")
+      ->envname("TENSORFERRY_RETRIES")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1'000'000).description(""))
+      ->capture_default_str();
   AddSecurityFlags(command, options.security);
 }
 
@@ -65,6 +77,7 @@ absl::StatusOr<Client> Connect(const ServerOptions& options, const Deadline& dea
   client_options.connect_timeout = std::min(absl::Seconds(options.connect_timeout_seconds), deadline.remaining());
   client_options.connections = options.connections;
   options.security.Apply(client_options);
+  client_options.retry.max_attempts = options.retries + 1;
   return Client::Connect(options.address, client_options);
 }
 

@@ -18,6 +18,7 @@ struct ServerOptions {
   double timeout_seconds = 0;
   double connect_timeout_seconds = 10;
   int connections = 1;
+  int retries = 7;
   SecurityFlags security;
 };
 
@@ -38,7 +39,7 @@ class Deadline {
 
 absl::StatusOr<Client> Connect(const ServerOptions& options, const Deadline& deadline);
 
-// The server's address for messages.
+// The server's address, or all of the list, for messages.
 std::string ServerName(const ServerOptions& options);
 
 }  // namespace tensorferry::cli

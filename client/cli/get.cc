@@ -24,6 +24,7 @@
 #include "client/cli/output_destination.h"
 #include "client/cli/progress_bar.h"
 #include "client/cli/result_size.h"
+#include "client/cli/retry_line.h"
 #include "client/cli/terminal.h"
 #include "tensorferry/client.h"
 #include "tensorferry/files/atomic_file.h"
@@ -170,6 +171,7 @@ absl::Status Get(const GetOptions& options, Interrupt& interrupt) {
   FetchOptions fetch;
   fetch.stop_token = interrupt.token();
   fetch.timeout = deadline.remaining();
+  fetch.on_retry = PrintRetries();
   const auto info = client->GetTensorInfo(options.model, options.tensor, fetch);
   if (!info.ok()) return info.status();
   const auto size_bytes = ResultSizeBytes(*info, options.slice);
@@ -178,6 +180,7 @@ absl::Status Get(const GetOptions& options, Interrupt& interrupt) {
   ProgressBar progress_bar(options.tensor);
   fetch.timeout = deadline.remaining();
   fetch.on_progress = progress_bar.Callback();
+  fetch.on_retry = PrintRetries(&progress_bar);
   const GetJob job{options, *client, *info, *size_bytes, fetch};
   const std::string format = FormatOf(options);
   if (format == "npy") return GetNpy(job);

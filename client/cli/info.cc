@@ -14,6 +14,7 @@
 #include "client/cli/connection.h"
 #include "client/cli/human.h"
 #include "client/cli/json_text.h"
+#include "client/cli/retry_line.h"
 #include "client/cli/table.h"
 #include "client/cli/terminal.h"
 #include "tensorferry/client.h"
@@ -119,6 +120,7 @@ ExitCode RunInfo(const InfoOptions& options) {
 
   CallOptions call;
   call.timeout = deadline.remaining();
+  call.on_retry = PrintRetries();
   if (of_tensor) {
     const auto tensor = client->GetTensorInfo(options.model, options.tensor, call);
     if (!tensor.ok()) return PrintFailure(what, tensor.status());

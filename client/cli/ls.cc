@@ -13,6 +13,7 @@
 #include "client/cli/connection.h"
 #include "client/cli/human.h"
 #include "client/cli/json_text.h"
+#include "client/cli/retry_line.h"
 #include "client/cli/table.h"
 #include "client/cli/terminal.h"
 #include "tensorferry/client.h"
@@ -98,6 +99,7 @@ ExitCode RunLs(const LsOptions& options) {
 
   CallOptions call;
   call.timeout = deadline.remaining();
+  call.on_retry = PrintRetries();
   if (list_models) {
     const auto models = client->ListModels(call);
     if (!models.ok()) return PrintFailure(what, models.status());

@@ -19,6 +19,7 @@
 #include "client/cli/partial_file.h"
 #include "client/cli/progress_bar.h"
 #include "client/cli/pull_directory.h"
+#include "client/cli/retry_line.h"
 #include "client/cli/terminal.h"
 #include "tensorferry/client.h"
 #include "tensorferry/quote.h"
@@ -61,6 +62,7 @@ absl::Status FetchMissing(const PullJob& job, const FileInfo& file, PartialFile&
   fetch.stop_token = job.interrupt.token();
   fetch.generation = job.generation;
   fetch.on_progress = progress_bar.Callback();
+  fetch.on_retry = PrintRetries(&progress_bar);
   return job.client.FetchFile(job.options.model, file.name, file.fingerprint, partial.resumed_at(), partial, fetch);
 }
 
@@ -112,6 +114,7 @@ absl::Status Pull(const PullOptions& options, Interrupt& interrupt) {
   CallOptions call;
   call.timeout = deadline.remaining();
   call.stop_token = interrupt.token();
+  call.on_retry = PrintRetries();
   const auto metadata = client->GetMetadata(options.model, call);
   if (!metadata.ok()) return interrupt.Explain(metadata.status());
   if (const absl::Status checked = CheckFiles(metadata->files); !checked.ok()) return checked;

@@ -81,7 +81,7 @@ class AssemblerTest : public ::testing::Test {
 TEST_F(AssemblerTest, PutsBytesWhereTheyBelong) {
   TF_ASSERT_OK(Add(Announcement().Data(1, 2, "cd").Data(0, 0, "w")));
   TF_ASSERT_OK(Add(ChunkOf().Data(0, 1, "xyz").Data(1, 4, "ef")));
-  TF_EXPECT_OK(assembler_.CheckComplete());
+  TF_EXPECT_OK(assembler_.Complete());
   EXPECT_EQ(a_, "wxyz");
   EXPECT_EQ(b_, "..cdef");
   EXPECT_EQ(assembler_.generation(), "g1");
@@ -92,21 +92,21 @@ TEST_F(AssemblerTest, PutsBytesWhereTheyBelong) {
 TEST_F(AssemblerTest, ResultsMayComeOverSeveralChunks) {
   TF_ASSERT_OK(Add(ChunkOf().Header("g1", 2).Result("a", "U8", {4}, 4)));
   TF_ASSERT_OK(Add(ChunkOf().Result("b", "U8", {6}, 6).Data(0, 0, "wxyz").Data(1, 2, "cdef")));
-  TF_EXPECT_OK(assembler_.CheckComplete());
+  TF_EXPECT_OK(assembler_.Complete());
 }
 
 TEST_F(AssemblerTest, MissingEndIsNamed) {
   TF_ASSERT_OK(Add(Announcement().Data(0, 0, "wxyz").Data(1, 2, "cd")));
-  EXPECT_THAT(assembler_.CheckComplete(), StatusIs(kDataLoss, HasSubstr("bytes [4, 6) of \"b\" missing")));
+  EXPECT_THAT(assembler_.Complete(), StatusIs(kDataLoss, HasSubstr("bytes [4, 6) of \"b\" missing")));
 }
 
 TEST_F(AssemblerTest, EmptyStreamIsNotComplete) {
-  EXPECT_THAT(assembler_.CheckComplete(), StatusIs(kDataLoss, HasSubstr("before its header")));
+  EXPECT_THAT(assembler_.Complete(), StatusIs(kDataLoss, HasSubstr("before its header")));
 }
 
 TEST_F(AssemblerTest, MissingResultIsNotComplete) {
   TF_ASSERT_OK(Add(ChunkOf().Header("g1", 2).Result("a", "U8", {4}, 4)));
-  EXPECT_THAT(assembler_.CheckComplete(), StatusIs(kDataLoss, HasSubstr("before all results")));
+  EXPECT_THAT(assembler_.Complete(), StatusIs(kDataLoss, HasSubstr("before all results")));
 }
 
 TEST_F(AssemblerTest, DataBeforeTheHeaderIsRefused) {
@@ -184,7 +184,7 @@ TEST_F(AssemblerTest, RunOfAFileGoesToTheStartOfItsDestination) {
                       "p1");
   TF_ASSERT_OK(
       assembler.Add(ChunkOf().Header("g1", 1).Fingerprint("p1").Result("f", "", {20}, 20).Data(0, 10, "wxyz").chunk()));
-  TF_EXPECT_OK(assembler.CheckComplete());
+  TF_EXPECT_OK(assembler.Complete());
   EXPECT_EQ(a_, "wxyz");
 }
 
@@ -193,6 +193,60 @@ TEST_F(AssemblerTest, RangeBehindTheEndOfAFileIsTheCallersError) {
                       "");
   EXPECT_THAT(assembler.Add(ChunkOf().Header("g1", 1).Result("f", "", {13}, 13).chunk()),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("[10, 14) exceed \"f\" of 13 bytes")));
+}
+
+MATCHER_P3(Remains, part, begin, size_bytes, "") {
+  return arg.part == static_cast<std::size_t>(part) && arg.begin == begin && arg.size_bytes == size_bytes;
+}
+
+TEST_F(AssemblerTest, StreamThatBrokeIsTakenUpAtTheFirstMissingByteOfEachPart) {
+  TF_ASSERT_OK(Add(Announcement().Data(0, 0, "wx").Data(1, 2, "c")));
+  EXPECT_EQ(assembler_.received_bytes(), 3);
+  EXPECT_THAT(assembler_.Resume(), ElementsAre(Remains(0, 2, 2), Remains(1, 3, 3)));
+  TF_ASSERT_OK(Add(Announcement().Data(1, 3, "def").Data(0, 2, "yz")));
+  TF_ASSERT_OK(assembler_.Complete());
+  EXPECT_TRUE(assembler_.done());
+  EXPECT_EQ(assembler_.received_bytes(), 8);
+  EXPECT_EQ(a_ + b_, "wxyz..cdef");
+}
+
+TEST_F(AssemblerTest, PartThatArrivedIsNotAskedForAgainButConfirmedInTheEnd) {
+  TF_ASSERT_OK(Add(Announcement().Data(0, 0, "wxyz").Data(1, 2, "c")));
+  EXPECT_THAT(assembler_.Resume(), ElementsAre(Remains(1, 3, 3)));
+  // Reads are counted by what was asked for.
+  TF_ASSERT_OK(Add(ChunkOf().Header("g1", 1).Result("b", "U8", {2, 3}, 6).Data(0, 3, "def")));
+  TF_ASSERT_OK(assembler_.Complete());
+  EXPECT_FALSE(assembler_.done());
+  EXPECT_THAT(assembler_.Resume(), ElementsAre(Remains(0, 4, 0)));
+  TF_ASSERT_OK(Add(ChunkOf().Header("g1", 1).Result("a", "U8", {4}, 4)));
+  TF_ASSERT_OK(assembler_.Complete());
+  EXPECT_TRUE(assembler_.done());
+  EXPECT_EQ(a_ + b_, "wxyz..cdef");
+}
+
+TEST_F(AssemblerTest, ConfirmationBringsNoData) {
+  TF_ASSERT_OK(Add(Announcement().Data(0, 0, "wxyz").Data(1, 2, "cdef")));
+  EXPECT_THAT(assembler_.Resume(), ElementsAre(Remains(0, 4, 0), Remains(1, 6, 0)));
+  EXPECT_THAT(Add(Announcement().Data(0, 0, "wxyz")), StatusIs(kDataLoss));
+}
+
+TEST_F(AssemblerTest, StreamThatBrokeBeforeItsDataBeginsAnewOnTheSameGeneration) {
+  TF_ASSERT_OK(Add(ChunkOf().Header("g1", 2).Result("a", "U8", {4}, 4)));
+  EXPECT_TRUE(assembler_.begun());
+  EXPECT_THAT(assembler_.Resume(), ElementsAre(Remains(0, 0, 4), Remains(1, 2, 4)));
+  EXPECT_THAT(Add(ChunkOf().Header("g2", 2)), StatusIs(absl::StatusCode::kAborted, HasSubstr("g2")));
+}
+
+TEST_F(AssemblerTest, AnotherDescriptionOrFingerprintThanBeforeIsRefused) {
+  TF_ASSERT_OK(Add(Announcement().Data(0, 0, "wx")));
+  assembler_.Resume();
+  EXPECT_THAT(Add(ChunkOf().Header("g1", 2).Result("a", "I8", {4}, 4)), StatusIs(kDataLoss, HasSubstr("before")));
+
+  Assembler file({{.name = "f", .is_file = true, .begin = 0, .end = 4, .destination = &to_a_}}, "", "");
+  TF_ASSERT_OK(file.Add(ChunkOf().Header("g1", 1).Fingerprint("p1").Result("f", "", {4}, 4).Data(0, 0, "w").chunk()));
+  file.Resume();
+  EXPECT_THAT(file.Add(ChunkOf().Header("g1", 1).Fingerprint("p2").chunk()),
+              StatusIs(absl::StatusCode::kAborted, HasSubstr("p2")));
 }
 
 }  // namespace

@@ -106,5 +106,42 @@ TEST_F(FetchPlanTest, EveryByteOfEveryReadIsAskedForOnceAndLanesAreEven) {
   }
 }
 
+TEST_F(FetchPlanTest, ResumedRequestAsksForWhatRemains) {
+  for (int i = 0; i < 3; ++i) AddRead(10, std::to_string(i));
+  reads_[2].slice = SliceSpec{.dimensions = {Index{7}}};
+  TF_ASSERT_OK_AND_ASSIGN(std::vector<Lane> lanes, PlanFetch("m", "", reads_, 1));
+  const std::vector<RemainingRange> remaining = {{.part = 0, .begin = 10, .size_bytes = 0},
+                                                 {.part = 2, .begin = 4, .size_bytes = 6}};
+  const auto message = ResumeMessage(lanes.at(0).at(0), remaining, "g");
+  const auto& plan = dynamic_cast<const v1::GetTensorsRequest&>(*message);
+  EXPECT_EQ(plan.model(), "m");
+  EXPECT_EQ(plan.generation(), "g");
+  ASSERT_EQ(plan.reads_size(), 2);
+  EXPECT_EQ(plan.reads(0).tensor(), "0");
+  EXPECT_EQ(plan.reads(0).read_offset(), 10);
+  EXPECT_EQ(plan.reads(0).read_limit(), 0);
+  EXPECT_EQ(plan.reads(1).tensor(), "2");
+  EXPECT_EQ(plan.reads(1).slice().dimensions(0).index(), 7);
+  EXPECT_EQ(plan.reads(1).read_offset(), 4);
+  EXPECT_EQ(plan.reads(1).read_limit(), 6);
+}
+
+TEST_F(FetchPlanTest, ResumedRequestForOneReadKeepsItsMethod) {
+  const std::vector<RemainingRange> remaining = {{.part = 0, .begin = 4, .size_bytes = 6}};
+  AddRead(10);
+  TF_ASSERT_OK_AND_ASSIGN(std::vector<Lane> lanes, PlanFetch("m", "", reads_, 1));
+  const auto tensor = ResumeMessage(lanes.at(0).at(0), remaining, "g");
+  EXPECT_EQ(dynamic_cast<const v1::GetTensorRequest&>(*tensor).read_offset(), 4);
+  reads_[0].slice = SliceSpec{.dimensions = {Index{7}}};
+  TF_ASSERT_OK_AND_ASSIGN(lanes, PlanFetch("m", "", reads_, 1));
+  const auto slice = ResumeMessage(lanes.at(0).at(0), remaining, "g");
+  EXPECT_EQ(dynamic_cast<const v1::GetSliceRequest&>(*slice).slice().dimensions(0).index(), 7);
+  const StreamRequest request = PlanFileFetch("m", "f", "", 100, destinations_[0]);
+  const auto file = ResumeMessage(request, remaining, "g");
+  EXPECT_EQ(dynamic_cast<const v1::GetFileRequest&>(*file).file(), "f");
+  EXPECT_EQ(dynamic_cast<const v1::GetFileRequest&>(*file).read_limit(), 6);
+  EXPECT_EQ(dynamic_cast<const v1::GetFileRequest&>(*file).generation(), "g");
+}
+
 }  // namespace
 }  // namespace tensorferry

@@ -105,7 +105,7 @@ class CliErrorsTest(harness.EndToEndTest):
                 server = harness.Server(self.root)
                 self.addCleanup(server.stop)
                 with StallingProxy(server.address, BIG_BYTES // 2) as proxy:
-                    program = self.start_get(proxy.address, self.out / name)
+                    program = self.start_get(proxy.address, self.out / name, "--retries", "0")
                     self.assertTrue(proxy.stalled.wait(harness.PATIENCE_SECONDS))
                     server.kill()
                     self.assert_ends_with_error(program, proxy.address, '"big"')
@@ -195,7 +195,7 @@ class CliErrorsTest(harness.EndToEndTest):
 
     def test_file_changed_in_place_under_a_stream_is_told(self) -> None:
         with StallingProxy(self.server.address, BIG_BYTES // 2) as proxy:
-            program = self.start_get(proxy.address, self.out / "x.raw")
+            program = self.start_get(proxy.address, self.out / "x.raw", "--retries", "0")
             self.assertTrue(proxy.stalled.wait(harness.PATIENCE_SECONDS))
             with open(self.root / "big.safetensors", "r+b") as file:
                 file.seek(-(1 << 20), os.SEEK_END)

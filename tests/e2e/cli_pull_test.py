@@ -91,8 +91,8 @@ class CliPullTest(harness.EndToEndTest):
             pull.kill()
             pull.communicate()
 
-    def start_pull_and_wait_for_middle(self, proxy: StallingProxy) -> subprocess.Popen:
-        pull = subprocess.Popen(harness.cli_command("pull", "model", self.target, "--server", proxy.address),
+    def start_pull_and_wait_for_middle(self, proxy: StallingProxy, *options: str) -> subprocess.Popen:
+        pull = subprocess.Popen(harness.cli_command("pull", "model", self.target, "--server", proxy.address, *options),
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(pull.wait)
         self.addCleanup(pull.kill)
@@ -137,7 +137,7 @@ class CliPullTest(harness.EndToEndTest):
         write_big_file(self.model / "a.safetensors", "a", BIG_BYTES, self.generator)
         server = self.serve(self.root)
         with StallingProxy(server.address, MIDDLE_BYTES) as proxy:
-            pull = self.start_pull_and_wait_for_middle(proxy)
+            pull = self.start_pull_and_wait_for_middle(proxy, "--retries", "0")
             proxy.cut()
             stderr = harness.stderr_text(pull.communicate(timeout=harness.PATIENCE_SECONDS)[1])
         result = subprocess.CompletedProcess((), pull.returncode, None, stderr)

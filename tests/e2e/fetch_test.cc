@@ -25,6 +25,7 @@ namespace tensorferry {
 namespace {
 
 using test::StatusIs;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 constexpr std::int64_t kLargeBytes = 48 << 20;
@@ -49,17 +50,17 @@ class FetchTest : public ::testing::Test {
   }
 
   // Serves the root as it is now; the client stays.
-  void Restart() {
+  void Restart(const std::string& listen = "127.0.0.1:0") {
     server_.reset();
     TF_ASSERT_OK_AND_ASSIGN(const auto catalog, Catalog::Load(directory_.path()));
     TF_ASSERT_OK_AND_ASSIGN(model_, catalog->Find("m.safetensors"));
     server::Options options;
-    options.listen = "127.0.0.1:0";
+    options.listen = listen;
     TF_ASSERT_OK_AND_ASSIGN(server_, server::Server::Start(options, catalog));
   }
 
-  Client Connect(int connections = 1) {
-    absl::StatusOr<Client> client = Client::Connect(server_->address(), {.connections = connections});
+  Client Connect(int connections = 1, const RetryOptions& retry = {}) {
+    absl::StatusOr<Client> client = Client::Connect(server_->address(), {.connections = connections, .retry = retry});
     EXPECT_TRUE(client.ok()) << client.status();
     return *std::move(client);
   }
@@ -182,16 +183,26 @@ TEST_F(FetchTest, DeadlinePassedInTheMiddleIsDeadlineExceeded) {
 
 TEST_F(FetchTest, ServerThatIsNotThereIsUnavailable) {
   const std::string address = server_->address();
-  const Client client = Connect();
+  const Client client = Connect(1, {.max_attempts = 3});
   server_.reset();
   EXPECT_THAT(client.FetchTensor("m.safetensors", "matrix"),
-              StatusIs(absl::StatusCode::kUnavailable, HasSubstr(address)));
+              StatusIs(absl::StatusCode::kUnavailable, AllOf(HasSubstr(address), HasSubstr("after 3 attempts"))));
   EXPECT_THAT(Client::Connect(address), StatusIs(absl::StatusCode::kUnavailable, HasSubstr(address)));
   EXPECT_THAT(Client::Connect("127.0.0.1:1", {.connections = 0}), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
+TEST_F(FetchTest, ServerThatComesBackIsUsedAtOnceAfterHoweverManyFailures) {
+  const std::string address = server_->address();
+  const Client client = Connect(1, {.max_attempts = 1});
+  server_.reset();
+  for (int i = 0; i < 20; ++i) EXPECT_FALSE(client.ListModels().ok());
+  EXPECT_FALSE(client.FetchTensor("m.safetensors", "matrix").ok());
+  Restart(address);
+  TF_EXPECT_OK(client.FetchTensor("m.safetensors", "matrix"));
+}
+
 TEST_F(FetchTest, ServerThatGoesAwayInTheMiddleIsNoSuccess) {
-  const Client client = Connect();
+  const Client client = Connect(1, {.max_attempts = 2});
   std::atomic<bool> begun = false;
   FetchOptions options;
   options.on_progress = [&](const Progress&) {

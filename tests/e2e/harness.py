@@ -158,7 +158,8 @@ def cli_command(*args: object) -> list[str]:
 def run_program(command: list[str], env: dict[str, str] | None = None, cwd: pathlib.Path | None = None,
                 stdout: object = subprocess.PIPE, patience: float = PATIENCE_SECONDS) -> subprocess.CompletedProcess:
     """Runs a program to its end; its stdout stays bytes, its stderr becomes text."""
-    environment = {key: value for key, value in os.environ.items() if key != "TENSORFERRY_SERVER"} | (env or {})
+    environment = {key: value for key, value in os.environ.items()
+                   if key not in ("TENSORFERRY_SERVER", "TENSORFERRY_RETRIES")} | (env or {})
     try:
         result = subprocess.run(command, env=environment, cwd=cwd, stdin=subprocess.DEVNULL, stdout=stdout,
                                 stderr=subprocess.PIPE, timeout=patience, check=False)

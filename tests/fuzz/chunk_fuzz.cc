@@ -76,7 +76,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* input, std::size_t siz
     const absl::StatusOr<wire::DecodedChunk> chunk = wire::DecodeChunk(message);
     broken = !chunk.ok() || !assembler.Add(*chunk).ok();
   }
-  if (!broken && assembler.CheckComplete().ok()) {
+  if (!broken && assembler.Complete().ok()) {
     fuzz::Check(a.complete() && b.complete(), "complete without every byte");
   }
   return 0;

@@ -18,6 +18,7 @@
 #include "tensorferry/destination.h"
 #include "tensorferry/fetch.h"
 #include "tensorferry/model_info.h"
+#include "tensorferry/retry_options.h"
 #include "tensorferry/security_options.h"
 #include "tensorferry/slice.h"
 #include "tensorferry/tensor_info.h"
@@ -29,6 +30,8 @@ struct ClientOptions {
   absl::Duration connect_timeout = absl::Seconds(10);
   // Connections to the server, from 1 to 64. A fetch is spread over them; one is best up to about 3 GB/s.
   int connections = 1;
+  // How calls go on after failures that may pass. Connect itself makes one round of the addresses.
+  RetryOptions retry = {};
   // Absent: plaintext.
   std::optional<TlsOptions> tls = std::nullopt;
   TokenOptions token = {};
@@ -44,16 +47,19 @@ struct TensorFilter {
 // A connection to a tensorferry server.
 //
 // Safe for concurrent use by multiple threads. All calls block until they are done. Errors, beside those listed:
-// UNAVAILABLE: the server cannot be reached or went away; DEADLINE_EXCEEDED and CANCELLED: as CallOptions asked;
-// NOT_FOUND: no such model or tensor, or not for this caller; UNAUTHENTICATED: the server wants a (or another) token;
-// PERMISSION_DENIED: it does not admit the client certificate; FAILED_PRECONDITION: the server cannot serve the model,
-// the message says why; ABORTED: the model is not, or no longer, of the generation asked for; DATA_LOSS: what arrived
-// breaks the protocol or does not match its checksum. After an error the contents of destinations are unspecified.
+// UNAVAILABLE: the server cannot be reached or went away, and stayed so (see RetryOptions); DEADLINE_EXCEEDED and
+// CANCELLED: as CallOptions asked; NOT_FOUND: no such model or tensor, or not for this caller; UNAUTHENTICATED: the
+// server wants a (or another) token; PERMISSION_DENIED: it does not admit the client certificate; FAILED_PRECONDITION:
+// the server cannot serve the model, the message says why; ABORTED: the model is not, or no longer, of the generation
+// asked for; DATA_LOSS: what arrived breaks the protocol or does not match its checksum. After an error the contents of
+// destinations are unspecified.
 class Client {
  public:
-  // Connects to `address`: host:port, [ipv6]:port, unix:PATH or dns:///name:port.
-  // Errors: UNAVAILABLE: no server answered there in time, or TLS failed; INVALID_ARGUMENT: an option out of range, a
-  // bad certificate or key, a token that would travel in plaintext; those of reading the files.
+  // Connects to `address`: host:port, [ipv6]:port, unix:PATH or dns:///name:port; or a list of these, with commas
+  // between them, of servers that serve the same. Connections begin with different ones of a list, and each moves on to
+  // the next when its server fails. A call never mixes generations: it fails with ABORTED if no server has that which
+  // it began. Errors: UNAVAILABLE: no server answered there in time, or TLS failed; INVALID_ARGUMENT: an option or
+  // address out of range, a bad certificate or key, a token that would travel in plaintext; those of reading the files.
   static absl::StatusOr<Client> Connect(std::string_view address, const ClientOptions& options = {});
 
   Client(Client&&) noexcept;

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "tensorferry/destination.h"
 #include "tensorferry/dtype.h"
@@ -33,11 +34,15 @@ struct CallOptions {
   std::stop_token stop_token = {};
   // If not empty, the call fails with ABORTED unless the model is of this generation.
   std::string generation = {};
+  // Called after a failure that may pass, with the time until the next attempt. Of several connections each has
+  // failures of its own, and a thread of its own to call from; but this and `on_progress` are never called at once.
+  std::function<void(const absl::Status&, absl::Duration)> on_retry = {};
 };
 
 // What may be said of a fetch.
 struct FetchOptions : CallOptions {
-  // Called from time to time on the thread that called Fetch, and once at the end of a fetch that succeeds.
+  // Called from time to time on the thread that called Fetch, and once at the end of a fetch that succeeds. What is
+  // done stays done: no byte counts twice, however often the fetch has to be taken up again.
   std::function<void(const Progress&)> on_progress = {};
 };
 

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_CLIENT_UNARY_CALL_H_
+#define TENSORFERRY_CLIENT_UNARY_CALL_H_
+
+#include <memory>
+#include <stop_token>
+#include <type_traits>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "client/connection.h"
+#include "client/link.h"
+#include "client/retry_loop.h"
+#include "lib/wire/status_conversion.h"
+
+namespace tensorferry {
+
+template <typename Request, typename Response>
+using UnaryMethod = grpc::Status (v1::TensorService::Stub::*)(grpc::ClientContext*, const Request&, Response*);
+
+// Calls a unary method once.
+template <typename Request, typename Response>
+absl::StatusOr<Response> CallOnce(Connection& connection, UnaryMethod<Request, Response> method, const Request& request,
+                                  absl::Time deadline, const std::stop_token& stop_token) {
+  CallContext context(deadline, stop_token);
+  if (absl::Status status = connection.Authorize(context.grpc()); !status.ok()) return status;
+  Response response;
+  const grpc::Status status = (connection.stub().*method)(&context.grpc(), request, &response);
+  if (!status.ok()) return NameServer(connection, wire::FromGrpc(status));
+  return response;
+}
+
+// Calls a unary method until it gives something that stays: an answer, or an error that no further attempt can help.
+template <typename Request, typename Response>
+absl::StatusOr<Response> CallWithRetry(Link& link, const Retry& retry, UnaryMethod<Request, Response> method,
+                                       const Request& request, absl::Time deadline, const CallOptions& options) {
+  RetryLoop loop(retry, deadline, options.stop_token, options.on_retry);
+  while (true) {
+    const std::shared_ptr<Connection> connection = link.Current();
+    absl::StatusOr<Response> response = CallOnce(*connection, method, request, deadline, options.stop_token);
+    if (response.ok()) return response;
+    // Metadata that does not fit into a message will not fit the next time.
+    const bool is_final = std::is_same_v<Request, v1::GetMetadataRequest> && IsResourceExhausted(response.status());
+    if (is_final) return response;
+    // Also before giving up, so that the next call does not begin with a channel that waits.
+    link.MoveOn(connection, response.status());
+    if (absl::Status given_up = loop.WaitAfter(response.status()); !given_up.ok()) return given_up;
+  }
+}
+
+}  // namespace tensorferry
+
+#endif  // TENSORFERRY_CLIENT_UNARY_CALL_H_

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// The client against a server that does everything wrong: what comes out is the right bytes, or an error.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tensorferry/client.h"
+#include "tests/testing/fault_server.h"
+#include "tests/testing/random.h"
+#include "tests/testing/safetensors_bytes.h"
+#include "tests/testing/status_matchers.h"
+
+namespace tensorferry {
+namespace {
+
+using test::Fault;
+using test::StatusIs;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr std::int64_t kChunkBytes = 1000;
+constexpr std::int64_t kBytes = 7 * kChunkBytes + 300;
+
+constexpr Fault kAllFaults[] = {
+    Fault::kNone,       Fault::kUnavailable, Fault::kExhausted,  Fault::kBreakAfterHeader, Fault::kBreak,
+    Fault::kCancel,     Fault::kFlippedByte, Fault::kOtherShape, Fault::kOtherGeneration,  Fault::kEarlyOk,
+    Fault::kDuplicate,  Fault::kGap,         Fault::kOversize,   Fault::kHugeMessage,      Fault::kExtra,
+    Fault::kBreakAtEnd, Fault::kNotFound,
+};
+
+bool IsOneOf(Fault fault, std::initializer_list<Fault> faults) {
+  return std::ranges::find(faults, fault) != faults.end();
+}
+
+// How far a stream with that fault gets before it fails, of `left` bytes that are missing.
+std::int64_t BytesBefore(Fault fault, std::int64_t left) {
+  switch (fault) {
+    case Fault::kUnavailable:
+    case Fault::kExhausted:
+    case Fault::kBreakAfterHeader:
+    case Fault::kOtherGeneration:
+    case Fault::kOtherShape:
+    case Fault::kNotFound:
+      return 0;
+    case Fault::kNone:
+    case Fault::kExtra:
+    case Fault::kBreakAtEnd:
+      return left;
+    case Fault::kOversize:
+      return (left - 1) / kChunkBytes * kChunkBytes;
+    default:
+      return std::min(left, 2 * kChunkBytes);
+  }
+}
+
+class ResumeTest : public ::testing::Test {
+ protected:
+  Client Connect(RetryOptions retry = {.initial_delay = absl::ZeroDuration()}) {
+    absl::StatusOr<Client> client = Client::Connect(server_.address(), {.retry = retry});
+    EXPECT_TRUE(client.ok()) << client.status();
+    return *std::move(client);
+  }
+
+  std::vector<std::int64_t> Offsets() const {
+    std::vector<std::int64_t> offsets;
+    for (const v1::GetTensorRequest& request : server_.requests()) offsets.push_back(request.read_offset());
+    return offsets;
+  }
+
+  test::Random random_;
+  const std::string bytes_ = random_.Bytes(kBytes);
+  test::FaultServer server_{bytes_, kChunkBytes};
+};
+
+TEST_F(ResumeTest, GoesOnAtTheFirstMissingByteAndDemandsTheGeneration) {
+  server_.SetFaults({Fault::kBreak, Fault::kUnavailable, Fault::kBreak});
+  std::vector<absl::Status> retries;
+  FetchOptions options;
+  options.on_retry = [&](const absl::Status& status, absl::Duration) { retries.push_back(status); };
+  TF_ASSERT_OK_AND_ASSIGN(const Tensor tensor, Connect().FetchTensor("m", "t", std::nullopt, options));
+  EXPECT_EQ(test::AsString(tensor.data()), bytes_);
+  EXPECT_THAT(Offsets(), ElementsAre(0, 2000, 2000, 4000));
+  const auto requests = server_.requests();
+  EXPECT_EQ(requests[0].generation(), "");
+  for (std::size_t i = 1; i < requests.size(); ++i) {
+    EXPECT_EQ(requests[i].generation(), "g1");
+    EXPECT_EQ(requests[i].read_offset() + requests[i].read_limit(), kBytes);
+  }
+  ASSERT_EQ(retries.size(), 3U);
+  for (const absl::Status& status : retries) {
+    EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable, HasSubstr(server_.address())));
+  }
+}
+
+TEST_F(ResumeTest, EveryTwoFaultsInARowGiveTheRightBytesOrAnError) {
+  const Client client = Connect();
+  int right = 0;
+  for (const Fault first : kAllFaults) {
+    for (const Fault second : kAllFaults) {
+      SCOPED_TRACE(::testing::PrintToString(first) + ", then " + ::testing::PrintToString(second));
+      server_.SetFaults({first, second});
+      Progress last;
+      FetchOptions options;
+      options.on_progress = [&](const Progress& progress) {
+        EXPECT_GE(progress.bytes_done, last.bytes_done);
+        EXPECT_LE(progress.bytes_done, kBytes);
+        last = progress;
+      };
+      const absl::StatusOr<Tensor> tensor = client.FetchTensor("m", "t", std::nullopt, options);
+      const std::vector<std::int64_t> offsets = Offsets();
+      // Nothing that arrived whole is asked for again.
+      std::int64_t missing = 0;
+      const Fault faults[] = {first, second};
+      for (std::size_t i = 1; i < offsets.size() && i <= 2; ++i) {
+        missing += BytesBefore(faults[i - 1], kBytes - missing);
+        EXPECT_EQ(offsets[i], missing);
+      }
+
+      const bool refused = first == Fault::kUnavailable || first == Fault::kExhausted;
+      const bool second_is_used = !IsOneOf(first, {Fault::kNone, Fault::kOtherShape, Fault::kOtherGeneration});
+      const bool second_has_other_bytes = second == Fault::kOtherGeneration || second == Fault::kNotFound;
+      if (first == Fault::kNotFound || (refused && second == Fault::kNotFound)) {
+        EXPECT_THAT(tensor, StatusIs(absl::StatusCode::kNotFound));
+      } else if (second_is_used && second_has_other_bytes && !refused) {
+        EXPECT_THAT(tensor, StatusIs(absl::StatusCode::kAborted, HasSubstr(server_.address())));
+      } else {
+        ASSERT_TRUE(tensor.ok()) << tensor.status();
+        // A whole of another generation is right, too.
+        const bool other = first == Fault::kOtherGeneration || (refused && second == Fault::kOtherGeneration);
+        EXPECT_EQ(test::AsString(tensor->data()), other ? std::string(kBytes, '2') : bytes_);
+        EXPECT_EQ(last.bytes_done, kBytes);
+        ++right;
+      }
+    }
+  }
+  EXPECT_GT(right, 200);
+}
+
+TEST_F(ResumeTest, ServerThatIsAlwaysWrongIsGivenUp) {
+  for (const Fault fault : kAllFaults) {
+    if (fault == Fault::kOtherGeneration) continue;
+    SCOPED_TRACE(::testing::PrintToString(fault));
+    server_.SetFaults(std::vector(100, fault));
+    const Client client = Connect();
+    // Some get on by two chunks each time, and so to the end.
+    const absl::StatusOr<Tensor> tensor = client.FetchTensor("m", "t");
+    if (tensor.ok()) {
+      EXPECT_EQ(test::AsString(tensor->data()), bytes_);
+    } else {
+      EXPECT_LE(server_.requests().size(), 16U);
+    }
+  }
+}
+
+TEST_F(ResumeTest, BytesWithoutTheServersLastWordAreConfirmed) {
+  server_.SetFaults({Fault::kBreakAtEnd, Fault::kUnavailable});
+  TF_ASSERT_OK_AND_ASSIGN(const Tensor tensor, Connect().FetchTensor("m", "t"));
+  EXPECT_EQ(test::AsString(tensor.data()), bytes_);
+  EXPECT_THAT(Offsets(), ElementsAre(0, kBytes, kBytes));
+  // If the server says then that the model is another one, what came before is not to be trusted.
+  server_.SetFaults({Fault::kBreakAtEnd, Fault::kOtherGeneration});
+  EXPECT_THAT(Connect().FetchTensor("m", "t"), StatusIs(absl::StatusCode::kAborted));
+}
+
+TEST_F(ResumeTest, WithoutRetryTheFirstFailureEndsTheCall) {
+  server_.SetFaults({Fault::kBreak});
+  EXPECT_THAT(Connect({.max_attempts = 1}).FetchTensor("m", "t"),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("broken on purpose")));
+  EXPECT_EQ(Offsets().size(), 1U);
+}
+
+TEST_F(ResumeTest, AttemptsWithoutProgressAreCounted) {
+  server_.SetFaults(std::vector(100, Fault::kBreakAfterHeader));
+  EXPECT_THAT(Connect({.max_attempts = 5, .initial_delay = absl::ZeroDuration()}).FetchTensor("m", "t"),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("after 5 attempts")));
+  EXPECT_EQ(Offsets().size(), 5U);
+}
+
+TEST_F(ResumeTest, StallEndsAtTheDeadline) {
+  server_.SetFaults({Fault::kStall});
+  FetchOptions options;
+  options.timeout = absl::Milliseconds(500);
+  const absl::Time begin = absl::Now();
+  EXPECT_THAT(Connect().FetchTensor("m", "t", std::nullopt, options), StatusIs(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_LT(absl::Now() - begin, absl::Milliseconds(2500));
+}
+
+TEST_F(ResumeTest, DeadlineAndStopEndTheWaitForTheNextAttempt) {
+  const Client client = Connect({.initial_delay = absl::Hours(1000), .max_delay = absl::Hours(1000)});
+  server_.SetFaults({Fault::kBreak, Fault::kBreak});
+  FetchOptions options;
+  options.timeout = absl::Milliseconds(300);
+  absl::Time begin = absl::Now();
+  EXPECT_THAT(client.FetchTensor("m", "t", std::nullopt, options),
+              StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("broken on purpose")));
+  EXPECT_LT(absl::Now() - begin, absl::Milliseconds(2300));
+
+  std::stop_source stop;
+  options = {};
+  options.stop_token = stop.get_token();
+  std::jthread stopper;
+  options.on_retry = [&](const absl::Status&, absl::Duration) { stopper = std::jthread([&] { stop.request_stop(); }); };
+  begin = absl::Now();
+  EXPECT_THAT(client.FetchTensor("m", "t", std::nullopt, options), StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(30));
+}
+
+// Fails like a full disk, with a code that is worth another attempt when a server says it.
+class FullDestination final : public Destination {
+ public:
+  std::int64_t size_bytes() const override { return kBytes; }
+  absl::Status Write(std::int64_t, std::span<const std::byte>) override {
+    return absl::ResourceExhaustedError("No space left on device");
+  }
+  absl::Status Finish() override { return absl::OkStatus(); }
+};
+
+TEST_F(ResumeTest, ErrorOfADestinationIsNoReasonToTryAgain) {
+  FullDestination destination;
+  const Read read{.tensor = "t", .destination = &destination};
+  EXPECT_THAT(Connect().Fetch("m", std::span(&read, 1)),
+              StatusIs(absl::StatusCode::kResourceExhausted, "No space left on device"));
+  EXPECT_EQ(Offsets().size(), 1U);
+}
+
+}  // namespace
+}  // namespace tensorferry
