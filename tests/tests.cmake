@@ -57,13 +57,13 @@ tensorferry_test(client_test
   SOURCES client/assembler_test.cc client/fetch_plan_test.cc
   LIBRARIES tensorferry::client tensorferry::wire)
 tensorferry_test(server_test
-  SOURCES server/chunk_source_test.cc server/names_test.cc
+  SOURCES server/access_test.cc server/chunk_source_test.cc server/names_test.cc server/token_table_test.cc
   LIBRARIES tensorferry::server)
 tensorferry_test(fetch_test SOURCES e2e/fetch_test.cc LIBRARIES tensorferry::server tensorferry::client)
 
 tensorferry_python_test(reference_test safetensors/reference_test.py $<TARGET_FILE:tensorferry>)
 foreach(TEST IN ITEMS cli_errors cli_get cli_list cli_pull listing memory real_model server_process sharded_model slice_oracle
-                      stock_client tls)
+                      stock_client tls token)
   tensorferry_python_test(e2e_${TEST}_test e2e/${TEST}_test.py)
 endforeach()
 if(NOT TENSORFERRY_SANITIZE)
