@@ -8,7 +8,11 @@
 namespace tensorferry::server {
 namespace {
 
+// An empty value, of a shell variable that is not set perhaps, must not mean "without TLS" or "without tokens".
+std::string FaultOfEmpty(const std::string& text) { return text.empty() ? "it must not be empty" : ""; }
+
 void AddSecurityOptions(CLI::App& app, Options& options) {
+  const CLI::Validator not_empty(FaultOfEmpty, "");
   app.add_flag("--insecure", options.insecure,
                "Serve in plaintext on an address that is not loopback: everybody who reaches it can read the models; "
                "needed, too, for tokens in plaintext on any address")
@@ -18,10 +22,12 @@ void AddSecurityOptions(CLI::App& app, Options& options) {
                      "Serve with TLS: PEM file with the server's certificate chain, its own certificate first; read "
                      "again within a second when it changes, as are the other files; default: no TLS")
           ->type_name("FILE")
+          ->check(not_empty)
           ->envname("TENSORFERRY_TLS_CERT");
   CLI::Option* const key =
       app.add_option("--tls-key", options.tls.private_key, "PEM file with the private key of --tls-cert")
           ->type_name("FILE")
+          ->check(not_empty)
           ->envname("TENSORFERRY_TLS_KEY");
   certificate->needs(key);
   key->needs(certificate);
@@ -30,13 +36,15 @@ void AddSecurityOptions(CLI::App& app, Options& options) {
                      "Mutual TLS: PEM file with the authorities whose certificates clients must show; default: clients "
                      "need none")
           ->type_name("FILE")
+          ->check(not_empty)
           ->envname("TENSORFERRY_TLS_CLIENT_CA")
           ->needs(certificate);
   app.add_option("--allowed-clients", options.allowed_clients,
                  "With --tls-client-ca: only clients whose certificate has this name (exactly; a subject alternative "
-                 "name or the common name) may call; may be repeated, or a list with commas; default: all of them")
+                 "name or the common name) may call; may be repeated; default: all of them")
       ->type_name("NAME")
-      ->delimiter(',')
+      ->default_str("")
+      ->check(not_empty)
       ->allow_extra_args(false)
       ->envname("TENSORFERRY_ALLOWED_CLIENTS")
       ->needs(client_ca);
@@ -44,6 +52,7 @@ void AddSecurityOptions(CLI::App& app, Options& options) {
                  "Only calls with a bearer token that stands in this file are answered: lines of NAME TOKEN "
                  "[MODEL-GLOB ...], where a token without globs may read every model; default: no tokens")
       ->type_name("FILE")
+      ->check(not_empty)
       ->envname("TENSORFERRY_TOKEN_FILE");
 }
 

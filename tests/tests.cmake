@@ -24,6 +24,11 @@ target_link_libraries(tensorferry_gtest_main PUBLIC tensorferry_testing GTest::g
 target_compile_options(tensorferry_gtest_main PUBLIC -pthread) # as gRPC does: see above
 target_precompile_headers(tensorferry_gtest_main PRIVATE <gmock/gmock.h> <gtest/gtest.h> <fmt/format.h>)
 
+# Certificates for those tests that need some; in a library of its own, because fuzzers need no OpenSSL.
+add_library(tensorferry_test_certificates STATIC testing/certificates.cc)
+target_include_directories(tensorferry_test_certificates PUBLIC ${PROJECT_SOURCE_DIR})
+target_link_libraries(tensorferry_test_certificates PRIVATE OpenSSL::Crypto tensorferry_options)
+
 # tensorferry_test(NAME SOURCES ... LIBRARIES ...)
 function(tensorferry_test NAME)
   cmake_parse_arguments(ARG "" "" "SOURCES;LIBRARIES" ${ARGN})
@@ -58,8 +63,14 @@ tensorferry_test(client_test
           testing/fault_server.cc
   LIBRARIES tensorferry::client tensorferry::wire tensorferry::checksum)
 tensorferry_test(server_test
-  SOURCES server/chunk_source_test.cc server/names_test.cc
+  SOURCES server/access_test.cc server/chunk_source_test.cc server/names_test.cc server/token_table_test.cc
   LIBRARIES tensorferry::server)
+tensorferry_test(security_test
+  SOURCES security/pem_test.cc
+  LIBRARIES tensorferry::security tensorferry_test_certificates)
+tensorferry_test(secure_fetch_test
+  SOURCES e2e/secure_fetch_test.cc
+  LIBRARIES tensorferry::server tensorferry::client tensorferry_test_certificates)
 tensorferry_test(fetch_test SOURCES e2e/fetch_test.cc LIBRARIES tensorferry::server tensorferry::client)
 tensorferry_test(cut_test
   SOURCES e2e/cut_test.cc e2e/failover_test.cc testing/cutting_proxy.cc
@@ -67,7 +78,7 @@ tensorferry_test(cut_test
 
 tensorferry_python_test(reference_test safetensors/reference_test.py $<TARGET_FILE:tensorferry>)
 foreach(TEST IN ITEMS changing_files cli_errors cli_get cli_list cli_pull limits listing memory real_model resume
-                      server_process sharded_model slice_oracle stock_client tls)
+                      server_process sharded_model slice_oracle stock_client tls token)
   tensorferry_python_test(e2e_${TEST}_test e2e/${TEST}_test.py)
 endforeach()
 if(NOT TENSORFERRY_SANITIZE)

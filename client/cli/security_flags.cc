@@ -15,6 +15,9 @@ void SecurityFlags::Apply(ClientOptions& options) const {
 }
 
 void AddSecurityFlags(CLI::App& command, SecurityFlags& flags) {
+  // An empty value, of a shell variable that is not set perhaps, must not mean "without TLS".
+  const CLI::Validator not_empty(
+      [](const std::string& text) { return std::string(text.empty() ? "it must not be empty" : ""); }, "");
   TlsOptions& tls = flags.tls_options;
   command.add_flag("--tls", flags.tls, "Use TLS; the flags --tls-... imply it; default: plaintext")
       ->envname("TENSORFERRY_TLS");
@@ -22,14 +25,17 @@ void AddSecurityFlags(CLI::App& command, SecurityFlags& flags) {
       .add_option("--tls-ca", tls.ca_file,
                   "PEM file with the authorities that may vouch for the server; default: those of the system")
       ->type_name("FILE")
+      ->check(not_empty)
       ->envname("TENSORFERRY_TLS_CA");
   CLI::Option* const certificate =
       command.add_option("--tls-cert", tls.certificate_file, "PEM file with the client certificate; default: none")
           ->type_name("FILE")
+          ->check(not_empty)
           ->envname("TENSORFERRY_TLS_CERT");
   CLI::Option* const key =
       command.add_option("--tls-key", tls.key_file, "PEM file with the private key of --tls-cert; default: none")
           ->type_name("FILE")
+          ->check(not_empty)
           ->envname("TENSORFERRY_TLS_KEY");
   certificate->needs(key);
   key->needs(certificate);
@@ -37,11 +43,13 @@ void AddSecurityFlags(CLI::App& command, SecurityFlags& flags) {
       .add_option("--tls-server-name", tls.server_name,
                   "The name that the server's certificate must have; default: the host of --server")
       ->type_name("NAME")
+      ->check(not_empty)
       ->envname("TENSORFERRY_TLS_SERVER_NAME");
   command
       .add_option("--token-file", flags.token.file,
                   "File with the bearer token, and nothing else, to send with each call; default: none")
       ->type_name("FILE")
+      ->check(not_empty)
       ->envname("TENSORFERRY_TOKEN_FILE");
   command
       .add_flag("--plaintext-token", flags.token.allow_plaintext,

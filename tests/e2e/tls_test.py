@@ -166,7 +166,8 @@ class TlsTest(TlsFixture):
         for name in ("rank-0", "rank-0.fleet", "spiffe://fleet/rank-0"):
             server = self.serve_tls(*mutual, "--allowed-clients", "somebody", "--allowed-clients", name)
             self.assertEqual(self.fetch(server, *mine), self.tensor.data)
-        server = self.serve_tls(*mutual, "--allowed-clients", "rank-1,rank-0.flee,*")
+        server = self.serve_tls(*mutual, "--allowed-clients", "rank-0.flee", "--allowed-clients", "rank-0.fleet,rank-0",
+                                "--allowed-clients", "*")
         refused = ("client certificate", "rank-0.fleet")
         self.cli_fails(1, refused, "ls", *mine, server=server)
         credentials = grpc.ssl_channel_credentials(self.authority.certificate.read_bytes(),
@@ -208,7 +209,10 @@ class TlsTest(TlsFixture):
         for options, named in ((["--tls-cert", good.certificate], "--tls-key"),
                                (["--tls-key", good.key], "--tls-cert"),
                                (["--tls-client-ca", self.authority.certificate], "--tls-cert"),
-                               (server_options(good, "--allowed-clients", "a"), "--tls-client-ca")):
+                               (server_options(good, "--allowed-clients", "a"), "--tls-client-ca"),
+                               (server_options(good, "--tls-client-ca", ""), "empty"),
+                               (["--tls-cert", "", "--tls-key", ""], "empty"),
+                               (["--insecure", "--token-file", ""], "empty")):
             with self.subTest(named):
                 self.server_fails(2, (named,), *options)
 
@@ -221,6 +225,7 @@ class TlsTest(TlsFixture):
         self.ls_fails(server, ("missing.pem", "No such file"), "--tls-ca", "missing.pem")
         self.ls_fails(server, (str(other.key),), *client_options(self.authority, Certificate(good.certificate, other.key)))
         self.cli_fails(2, ("--tls-key",), "ls", "--tls-cert", good.certificate, server=server)
+        self.cli_fails(2, ("--tls-ca", "empty"), "ls", "--tls-ca", "", server=server)
 
     def server_fails(self, code: int, named: tuple[str, ...], *options: object) -> None:
         """tensorferryd must end with `code`, and say each of `named` in its last line (or in CLI11's words)."""

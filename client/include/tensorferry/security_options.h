@@ -10,20 +10,20 @@ namespace tensorferry {
 // then.
 struct TlsOptions {
   // The authorities that may vouch for the server. Empty: those that the system trusts.
-  std::string ca_file;
+  std::string ca_file = {};
   // The client's own certificate chain (its own first) and private key, for servers that want one: both or neither.
-  std::string certificate_file;
-  std::string key_file;
+  std::string certificate_file = {};
+  std::string key_file = {};
   // The name that the server's certificate must have. Empty: the host in the address.
-  std::string server_name;
+  std::string server_name = {};
 };
 
 // What a client says so that it is let in: a bearer token, which whoever reads it can use. At most one of the first
 // two.
 struct TokenOptions {
-  std::string token;
+  std::string token = {};
   // A file that holds the token and nothing else but blanks around it. It is read again for each call.
-  std::string file;
+  std::string file = {};
   // Without TLS, a token is sent to loopback addresses only, unless this says that the network is trusted.
   bool allow_plaintext = false;
 };
