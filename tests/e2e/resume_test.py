@@ -4,6 +4,7 @@
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import unittest
 
@@ -88,6 +89,31 @@ class ResumeTest(harness.EndToEndTest):
         self.assertRegex(stdout.decode(), r"a\.safetensors: fetched \(32")
         for name in ("a.safetensors", "config.json"):
             self.assertEqual(harness.sha256(self.out / name), harness.sha256(self.root / "m" / name))
+
+    def test_bytes_on_stdout_go_on_where_they_were(self) -> None:
+        model = self.root / "m.safetensors"
+        write_big_file(model, "t", REPLICA_BYTES, self.generator)
+        server = self.serve(self.root)
+        with CuttingProxy(server.address, [self.random.randrange(1 << 20, 6 << 20) for _ in range(5)]) as proxy:
+            code, stdout, last_words = self.end_of(self.start("get", "m.safetensors", "t", "-o", "-", "--server",
+                                                              proxy.address))
+        self.assertEqual((code, last_words, len(self.retries)), (0, [], 5))
+        self.assertTrue(stdout == model.read_bytes()[data_offset(model):])
+
+    def test_signal_ends_the_wait_for_a_server(self) -> None:
+        write_big_file(self.root / "m.safetensors", "t", REPLICA_BYTES, self.generator)
+        server = self.serve(self.root)
+        with StallingProxy(server.address, REPLICA_BYTES // 2) as proxy:
+            program = self.start("get", "m.safetensors", "t", "-o", self.out / "x", "--server", proxy.address,
+                                 "--retries", "1000000")
+            self.assertTrue(proxy.stalled.wait(harness.PATIENCE_SECONDS))
+            proxy.cut()
+            self.assertIn(b"trying again", program.stderr.readline())
+            program.send_signal(signal.SIGINT)
+            code, _, last_words = self.end_of(program)
+        self.assertEqual((code, len(last_words)), (1, 1), last_words)
+        self.assertIn("interrupted", last_words[0])
+        self.assertEqual(list(self.out.iterdir()), [])
 
     def serve_two(self, *, same_bytes: bool) -> tuple[harness.Server, harness.Server]:
         """Two servers of roots of their own; the files have other inodes and times."""
