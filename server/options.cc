@@ -27,6 +27,13 @@ std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
   app.add_option("--workers", options.workers, "Threads that read from disk and prepare messages")
       ->check(CLI::Range(1, 256))
       ->envname("TENSORFERRY_WORKERS");
+  std::int64_t rescan_seconds = options.rescan_interval.count();
+  app.add_option(
+         "--rescan-interval", rescan_seconds,
+         "Seconds from one look at the root for new, replaced and deleted models to the next; 0 looks only when "
+         "the system tells of a change (network filesystems do not) and on SIGHUP")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{86400}))
+      ->envname("TENSORFERRY_RESCAN_INTERVAL");
   std::int64_t drain_seconds = 30;
   app.add_option("--drain-timeout", drain_seconds,
                  "Seconds that streams have to finish after SIGTERM; a second signal ends at once")
@@ -39,6 +46,7 @@ std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
     exit_code = app.exit(error) == 0 ? 0 : 2;
     return std::nullopt;
   }
+  options.rescan_interval = std::chrono::seconds(rescan_seconds);
   options.drain_timeout = std::chrono::seconds(drain_seconds);
   return options;
 }

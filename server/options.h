@@ -18,6 +18,8 @@ struct Options {
   bool reflection = false;
   std::size_t chunk_bytes = std::size_t{1} << 20;
   int workers = 4;
+  // How often the root is scanned again; 0: only after hints of the system and SIGHUP.
+  std::chrono::seconds rescan_interval = std::chrono::seconds(10);
   std::chrono::milliseconds drain_timeout = std::chrono::seconds(30);
 };
 

@@ -83,7 +83,8 @@ Server::Server(const Options& options, std::shared_ptr<const Catalog> catalog)
     : workers_(options.workers),
       resources_{
           .buffers = BufferPool::Create(options.chunk_bytes), .workers = &workers_, .active_streams = &active_streams_},
-      service_(std::move(catalog), resources_) {}
+      catalog_(std::move(catalog)),
+      service_(catalog_, resources_) {}
 
 Server::~Server() {
   if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());

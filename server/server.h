@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/chunk_stream.h"
+#include "server/current_catalog.h"
 #include "server/options.h"
 #include "server/tensor_service.h"
 #include "server/worker_pool.h"
@@ -31,6 +32,9 @@ class Server {
   // Where it listens, with the port that was chosen.
   const std::string& address() const { return address_; }
 
+  // What is served; whoever publishes another catalog there replaces it for the calls that begin afterwards.
+  CurrentCatalog& catalog() { return catalog_; }
+
   // Tells health checks that it is going away. Calls are still served.
   void StopBeingHealthy();
   // How many streams have not ended.
@@ -42,6 +46,7 @@ class Server {
   std::atomic<long> active_streams_ = 0;
   WorkerPool workers_;
   StreamResources resources_;
+  CurrentCatalog catalog_;
   TensorService service_;
   std::string address_;
   std::unique_ptr<grpc::Server> server_;

@@ -53,35 +53,35 @@ TensorService::Stream* Stream(const Catalog& catalog, const grpc::ByteBuffer& me
 grpc::ServerUnaryReactor* TensorService::ListModels(grpc::CallbackServerContext* context,
                                                     const v1::ListModelsRequest* request,
                                                     v1::ListModelsResponse* response) {
-  return Answer(context, *catalog_, *request, *response, server::ListModels);
+  return Answer(context, *catalog_.Get(), *request, *response, server::ListModels);
 }
 
 grpc::ServerUnaryReactor* TensorService::ListTensors(grpc::CallbackServerContext* context,
                                                      const v1::ListTensorsRequest* request,
                                                      v1::ListTensorsResponse* response) {
-  return Answer(context, *catalog_, *request, *response, server::ListTensors);
+  return Answer(context, *catalog_.Get(), *request, *response, server::ListTensors);
 }
 
 grpc::ServerUnaryReactor* TensorService::GetMetadata(grpc::CallbackServerContext* context,
                                                      const v1::GetMetadataRequest* request,
                                                      v1::GetMetadataResponse* response) {
-  return Answer(context, *catalog_, *request, *response, server::GetMetadata);
+  return Answer(context, *catalog_.Get(), *request, *response, server::GetMetadata);
 }
 
 TensorService::Stream* TensorService::GetTensor(grpc::CallbackServerContext*, const grpc::ByteBuffer* request) {
-  return server::Stream<v1::GetTensorRequest>(*catalog_, *request, PlanGetTensor, resources_);
+  return server::Stream<v1::GetTensorRequest>(*catalog_.Get(), *request, PlanGetTensor, resources_);
 }
 
 TensorService::Stream* TensorService::GetSlice(grpc::CallbackServerContext*, const grpc::ByteBuffer* request) {
-  return server::Stream<v1::GetSliceRequest>(*catalog_, *request, PlanGetSlice, resources_);
+  return server::Stream<v1::GetSliceRequest>(*catalog_.Get(), *request, PlanGetSlice, resources_);
 }
 
 TensorService::Stream* TensorService::GetTensors(grpc::CallbackServerContext*, const grpc::ByteBuffer* request) {
-  return server::Stream<v1::GetTensorsRequest>(*catalog_, *request, PlanGetTensors, resources_);
+  return server::Stream<v1::GetTensorsRequest>(*catalog_.Get(), *request, PlanGetTensors, resources_);
 }
 
 TensorService::Stream* TensorService::GetFile(grpc::CallbackServerContext*, const grpc::ByteBuffer* request) {
-  return server::Stream<v1::GetFileRequest>(*catalog_, *request, PlanGetFile, resources_);
+  return server::Stream<v1::GetFileRequest>(*catalog_.Get(), *request, PlanGetFile, resources_);
 }
 
 }  // namespace tensorferry::server

@@ -5,11 +5,8 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
-#include <memory>
-#include <utility>
-
 #include "server/chunk_stream.h"
-#include "tensorferry/storage/catalog.h"
+#include "server/current_catalog.h"
 #include "tensorferry/v1/tensor_service.grpc.pb.h"
 
 namespace tensorferry::server {
@@ -29,9 +26,9 @@ class TensorService final : public WithUnaryMethods<WithRawStreams<v1::TensorSer
  public:
   using Stream = grpc::ServerWriteReactor<grpc::ByteBuffer>;
 
-  // `resources` must outlive the service.
-  TensorService(std::shared_ptr<const Catalog> catalog, const StreamResources& resources)
-      : catalog_(std::move(catalog)), resources_(resources) {}
+  // Each call is answered from the catalog that is current when it begins. Both must outlive the service.
+  TensorService(const CurrentCatalog& catalog, const StreamResources& resources)
+      : catalog_(catalog), resources_(resources) {}
 
   grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context, const v1::ListModelsRequest* request,
                                        v1::ListModelsResponse* response) override;
@@ -45,7 +42,7 @@ class TensorService final : public WithUnaryMethods<WithRawStreams<v1::TensorSer
   Stream* GetFile(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
 
  private:
-  const std::shared_ptr<const Catalog> catalog_;
+  const CurrentCatalog& catalog_;
   const StreamResources& resources_;
 };
 
