@@ -56,7 +56,7 @@ void CatalogWatcher::Run() {
     watch_.emplace(*std::move(watch));
     WatchDirectories();
   } else {
-    spdlog::warn("changes of the root are found by time and by request only: {}",
+    spdlog::warn("changes of the root are found by --rescan-interval and SIGHUP only: {}",
                  std::string(watch.status().message()));
   }
   while (WaitForReason()) Scan();
@@ -129,7 +129,7 @@ void CatalogWatcher::WatchDirectories() {
   hinted_ = hinted_ || !is_new.ok() || *is_new;
   if (is_new.ok() || !watch_error_.empty()) return;
   watch_error_ = std::string(is_new.status().message());
-  spdlog::warn("some changes of the root are found by time and by request only: {}", watch_error_);
+  spdlog::warn("some changes of the root are found by --rescan-interval and SIGHUP only: {}", watch_error_);
 }
 
 }  // namespace tensorferry::server

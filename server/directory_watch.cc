@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/directory_watch.h"
 
+#include <fmt/format.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "tensorferry/files/file_io.h"
+#include "tensorferry/quote.h"
 
 namespace tensorferry::server {
 namespace {
@@ -29,7 +31,7 @@ constexpr std::uint32_t kContents = kEntries | IN_ATTRIB | IN_DELETE_SELF | IN_M
 
 absl::StatusOr<DirectoryWatch> DirectoryWatch::Create() {
   UniqueFd fd(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
-  if (!fd.ok()) return ErrnoStatus(errno, "cannot watch directories", "inotify");
+  if (!fd.ok()) return ErrnoStatus(errno, "cannot watch directories with", "inotify");
   return DirectoryWatch(std::move(fd));
 }
 
@@ -41,8 +43,9 @@ absl::StatusOr<bool> DirectoryWatch::Watch(const std::string& root, const std::s
     if (watch >= 0) {
       watches.insert(watch);
     } else if (status.ok() && (errno == ENOSPC || errno == ENOMEM)) {
-      status = absl::ResourceExhaustedError(std::string(
-          ErrnoStatus(errno, "cannot watch all directories (fs.inotify.max_user_watches)", path).message()));
+      status = absl::ResourceExhaustedError(
+          fmt::format("cannot watch {} and maybe others: {} (fs.inotify.max_user_watches is the limit)", Quote(path),
+                      std::strerror(errno)));
     }
     return watch;
   };

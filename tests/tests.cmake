@@ -50,8 +50,8 @@ tensorferry_test(safetensors_test
           safetensors/header_test.cc safetensors/index_test.cc safetensors/writer_test.cc
   LIBRARIES tensorferry::safetensors)
 tensorferry_test(storage_test
-  SOURCES storage/catalog_test.cc storage/generation_test.cc storage/mapped_file_test.cc storage/model_test.cc storage/reload_test.cc
-          storage/safetensors_file_test.cc
+  SOURCES storage/catalog_test.cc storage/generation_test.cc storage/mapped_file_test.cc storage/model_test.cc storage/reload_broken_test.cc
+          storage/reload_test.cc storage/safetensors_file_test.cc
   LIBRARIES tensorferry::safetensors)
 tensorferry_test(wire_test SOURCES wire/chunk_test.cc LIBRARIES tensorferry::wire tensorferry::checksum)
 tensorferry_test(client_test
@@ -63,7 +63,7 @@ tensorferry_test(server_test
 tensorferry_test(fetch_test SOURCES e2e/fetch_test.cc LIBRARIES tensorferry::server tensorferry::client)
 
 tensorferry_python_test(reference_test safetensors/reference_test.py $<TARGET_FILE:tensorferry>)
-foreach(TEST IN ITEMS cli_errors cli_get cli_list cli_pull listing memory real_model reload server_process sharded_model slice_oracle
+foreach(TEST IN ITEMS cli_errors cli_get cli_list cli_pull listing memory real_model reload reload_broken server_process sharded_model slice_oracle
                       stock_client)
   tensorferry_python_test(e2e_${TEST}_test e2e/${TEST}_test.py)
 endforeach()

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <utility>
 
 #include "lib/storage/root_directory.h"
@@ -27,6 +28,21 @@ bool HasIndex(const Model& model) {
   return std::ranges::find(model.files(), ModelFile::Kind::kIndex, &ModelFile::kind) != model.files().end();
 }
 
+// Whether `scanned`, which is no good model, may be a bad replacement of `old`, which the directory was. Where there is
+// no index, a directory is whatever is in it: if files went, or such were added that do not fit, it is no replacement,
+// and to keep the old one would hold its deleted files for ever.
+bool MayReplace(const ScannedDirectory& scanned, const Model& old) {
+  if (HasIndex(old)) return true;
+  const auto is_gone = [&](const ModelFile& file) {
+    return file.tensors != nullptr && !scanned.files.contains(file.name);
+  };
+  if (std::ranges::any_of(old.files(), is_gone)) return false;
+  const auto is_index = [](const auto& file) { return file.second->kind == ModelFile::Kind::kIndex; };
+  const auto is_bad = [](const auto& model) { return !model.second.ok(); };
+  return std::ranges::any_of(scanned.files, is_index) || std::ranges::any_of(scanned.file_models, is_bad) ||
+         static_cast<std::size_t>(old.safetensors_file_count()) == scanned.file_models.size();
+}
+
 bool Same(const Catalog::Entry& a, const Catalog::Entry& b) {
   if (a.listed != b.listed || a.replacement != b.replacement || a.model.ok() != b.model.ok()) return false;
   return a.model.ok() ? *a.model == *b.model : a.model.status() == b.model.status();
@@ -40,6 +56,7 @@ class EntryMaker {
   void AddDirectory(const std::string& path, const ScannedDirectory& scanned) {
     if (scanned.files.empty()) return;
     Catalog::Entry whole = Choose(path, scanned.whole);
+    if (!whole.replacement.ok() && !MayReplace(scanned, **whole.model)) whole = {scanned.whole, true, absl::OkStatus()};
     const Model* model = whole.model.ok() ? whole.model->get() : nullptr;
     const bool has_index = model != nullptr && HasIndex(*model);
     const bool only_file = model != nullptr && !has_index && path != "." && scanned.file_models.size() == 1;
