@@ -36,7 +36,7 @@ absl::StatusOr<v1::GetMetadataResponse> GetMetadata(const Catalog& catalog, cons
   const absl::StatusOr<std::shared_ptr<const Model>> found = FindModel(catalog, request.model(), request.generation());
   if (!found.ok()) return found.status();
   v1::GetMetadataResponse response;
-  *response.mutable_model() = server::ToProto(request.model(), found);
+  *response.mutable_model() = server::ToProto(request.model(), catalog.entries().find(request.model())->second);
   if (request.has_tensor()) {
     const std::optional<std::size_t> index = (*found)->Find(request.tensor());
     if (!index) {

@@ -20,7 +20,7 @@ absl::StatusOr<v1::ListModelsResponse> ListModels(const Catalog& catalog, const 
       break;
     }
     v1::Model& model = *response.add_models();
-    model = ToProto(entry->first, entry->second.model);
+    model = ToProto(entry->first, entry->second);
     page->Add(model.ByteSizeLong());
   }
   return response;

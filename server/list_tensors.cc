@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/list_tensors.h"
 
+#include <fmt/format.h>
+
 #include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "absl/status/status.h"
 #include "server/glob.h"
 #include "server/model_proto.h"
 #include "server/page.h"
 #include "server/stream_plan.h"
+#include "tensorferry/quote.h"
 
 namespace tensorferry::server {
 
@@ -20,6 +24,11 @@ absl::StatusOr<v1::ListTensorsResponse> ListTensors(const Catalog& catalog, cons
   const absl::StatusOr<std::shared_ptr<const Model>> found = FindModel(catalog, request.model(), request.generation());
   if (!found.ok()) return found.status();
   const Model& model = **found;
+  if (!page->first() && page->generation() != model.generation()) {
+    return absl::AbortedError(
+        fmt::format("model {}: the page before was of generation {}, now it is {}; begin again with the first page",
+                    Quote(request.model()), Quote(page->generation()), model.generation()));
+  }
   std::optional<Glob> glob;
   if (!request.glob().empty()) {
     absl::StatusOr<Glob> created = Glob::Create(request.glob());
@@ -41,7 +50,7 @@ absl::StatusOr<v1::ListTensorsResponse> ListTensors(const Catalog& catalog, cons
     if (!tensor.view.name.starts_with(request.prefix())) break;
     if (glob && !glob->Matches(tensor.view.name)) continue;
     if (page->full()) {
-      response.set_next_page_token(Page::MakeToken(response.tensors().rbegin()->name()));
+      response.set_next_page_token(Page::MakeToken(response.tensors().rbegin()->name(), model.generation()));
       break;
     }
     v1::Tensor& added = *response.add_tensors();

@@ -6,29 +6,37 @@
 #include <sys/resource.h>
 
 #include <chrono>
-#include <cstdint>
 #include <cstdio>
 #include <ctime>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
+#include "server/catalog_log.h"
+#include "server/catalog_watcher.h"
 #include "server/log.h"
 #include "server/options.h"
 #include "server/server.h"
-#include "tensorferry/quote.h"
 #include "tensorferry/storage/bus_errors.h"
 #include "tensorferry/storage/catalog.h"
 
 namespace tensorferry::server {
 namespace {
 
-// The signals that end the server. They are blocked in all threads and waited for in this one.
-sigset_t BlockEndSignals() {
+// The signals that end the server.
+sigset_t EndSignals() {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  return signals;
+}
+
+// Those, and the one that asks for a look at the root. They are blocked in all threads and waited for in this one.
+sigset_t BlockSignals() {
+  sigset_t signals = EndSignals();
+  sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   return signals;
 }
@@ -47,24 +55,20 @@ int Fail(const absl::Status& status) {
   return 1;
 }
 
-void LogCatalog(const std::string& root, const Catalog& catalog) {
-  std::int64_t ready = 0;
-  std::int64_t tensors = 0;
-  for (const auto& [name, entry] : catalog.entries()) {
-    if (!entry.listed) continue;
-    if (!entry.model.ok()) {
-      spdlog::error("model {} cannot be served: {}", Quote(name), std::string(entry.model.status().message()));
-      continue;
-    }
-    ++ready;
-    tensors += static_cast<std::int64_t>((*entry.model)->tensor_count());
+// Waits for a signal that ends the server and returns it.
+int ServeUntilSignal(const sigset_t& signals, CatalogWatcher& watcher) {
+  while (true) {
+    int signal = 0;
+    sigwait(&signals, &signal);
+    if (signal != SIGHUP) return signal;
+    spdlog::info("SIGHUP: scanning the root");
+    watcher.Request();
   }
-  if (ready == 0) spdlog::warn("there is nothing to serve: no good safetensors file under root {}", Quote(root));
-  spdlog::info("root {}: {} models ready, {} tensors", Quote(root), ready, tensors);
 }
 
-// Lets running streams finish, until the timeout or another signal.
-void Drain(const Server& server, std::chrono::milliseconds timeout, const sigset_t& signals) {
+// Lets running streams finish, until the timeout or another signal that ends the server.
+void Drain(const Server& server, std::chrono::milliseconds timeout) {
+  const sigset_t signals = EndSignals();
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   constexpr timespec kPause = {.tv_sec = 0, .tv_nsec = 20'000'000};
   while (server.active_streams() > 0 && std::chrono::steady_clock::now() < deadline) {
@@ -77,25 +81,26 @@ int Main(int argc, char** argv) {
   int exit_code = 0;
   const std::optional<Options> options = ParseOptions(argc, argv, exit_code);
   if (!options) return exit_code;
-  const sigset_t signals = BlockEndSignals();
+  const sigset_t signals = BlockSignals();
   StartLog();
   SurviveBusErrors();
   RaiseDescriptorLimit();
 
-  const absl::StatusOr<std::shared_ptr<const Catalog>> catalog = Catalog::Load(options->root);
+  absl::StatusOr<std::shared_ptr<const Catalog>> catalog = Catalog::Load(options->root);
   if (!catalog.ok()) return Fail(catalog.status());
   LogCatalog(options->root, **catalog);
-  const absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(*options, *catalog);
+  // Moved: the first catalog must not outlive its replacement.
+  const absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(*options, *std::move(catalog));
   if (!server.ok()) return Fail(server.status());
   // On stdout, so that whoever asked for port 0 can read it.
   fmt::print("tensorferryd listening on {}\n", (*server)->address());
   std::fflush(stdout);
 
-  int signal = 0;
-  sigwait(&signals, &signal);
+  CatalogWatcher watcher(options->root, options->rescan_interval, (*server)->catalog());
+  const int signal = ServeUntilSignal(signals, watcher);
   spdlog::info("{}: finishing {} streams", signal == SIGINT ? "SIGINT" : "SIGTERM", (*server)->active_streams());
   (*server)->StopBeingHealthy();
-  Drain(**server, options->drain_timeout, signals);
+  Drain(**server, options->drain_timeout);
   return 0;
 }
 

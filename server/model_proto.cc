@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/model_proto.h"
 
+#include <memory>
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "tensorferry/dtype.h"
 
 namespace tensorferry::server {
 
-v1::Model ToProto(std::string_view name, const absl::StatusOr<std::shared_ptr<const Model>>& model) {
+v1::Model ToProto(std::string_view name, const Catalog::Entry& entry) {
+  const absl::StatusOr<std::shared_ptr<const Model>>& model = entry.model;
   v1::Model proto;
   proto.set_name(std::string(name));
   if (!model.ok()) {
@@ -16,6 +19,7 @@ v1::Model ToProto(std::string_view name, const absl::StatusOr<std::shared_ptr<co
     return proto;
   }
   proto.set_state(v1::MODEL_STATE_READY);
+  proto.set_state_reason(std::string(entry.replacement.message()));
   proto.set_generation((*model)->generation());
   proto.set_tensor_count(static_cast<std::int64_t>((*model)->tensor_count()));
   proto.set_file_count((*model)->safetensors_file_count());

@@ -4,14 +4,14 @@
 
 #include <string_view>
 
-#include "absl/status/statusor.h"
+#include "tensorferry/storage/catalog.h"
 #include "tensorferry/storage/model.h"
 #include "tensorferry/v1/tensor_service.pb.h"
 
 namespace tensorferry::server {
 
 // A model, or why it cannot be served, as the wire shows it.
-v1::Model ToProto(std::string_view name, const absl::StatusOr<std::shared_ptr<const Model>>& model);
+v1::Model ToProto(std::string_view name, const Catalog::Entry& entry);
 
 // A tensor of a model as the wire shows it.
 v1::Tensor ToProto(const Model::TensorRef& tensor);

@@ -108,6 +108,13 @@ std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
          "get an hour to finish; 0: never")
       ->check(seconds_range)
       ->envname("TENSORFERRY_MAX_CONNECTION_AGE");
+  std::int64_t rescan_seconds = options.rescan_interval.count();
+  app.add_option(
+         "--rescan-interval", rescan_seconds,
+         "Seconds from one look at the root for new, replaced and deleted models to the next; 0 looks only when "
+         "the system tells of a change (network filesystems do not) and on SIGHUP")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{86400}))
+      ->envname("TENSORFERRY_RESCAN_INTERVAL");
   std::int64_t drain_seconds = 30;
   app.add_option("--drain-timeout", drain_seconds,
                  "Seconds that streams have to finish after SIGTERM; a second signal ends at once")
@@ -124,6 +131,7 @@ std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
   options.max_connection_age = std::chrono::seconds(connection_age_seconds);
   options.stream_limits.stall_timeout = std::chrono::seconds(stall_seconds);
   options.stream_limits.max_duration = std::chrono::seconds(max_stream_seconds);
+  options.rescan_interval = std::chrono::seconds(rescan_seconds);
   options.drain_timeout = std::chrono::seconds(drain_seconds);
   return options;
 }

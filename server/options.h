@@ -37,6 +37,8 @@ struct Options {
   // After this a connection takes no new calls, so that clients spread over new servers; 0: never.
   std::chrono::seconds max_connection_age = std::chrono::minutes(30);
   StreamLimits stream_limits;
+  // How often the root is scanned again; 0: only after hints of the system and SIGHUP.
+  std::chrono::seconds rescan_interval = std::chrono::seconds(10);
   std::chrono::milliseconds drain_timeout = std::chrono::seconds(30);
 };
 

@@ -11,7 +11,8 @@
 namespace tensorferry::server {
 namespace {
 
-// An empty name must give a token, too: an empty token asks for the first page.
+// A token is this, the generation, a colon and the name, any of which may be empty: an empty token asks for the first
+// page.
 constexpr std::string_view kTokenPrefix = "after:";
 
 }  // namespace
@@ -26,8 +27,11 @@ absl::StatusOr<Page> Page::Create(std::int32_t page_size, std::string_view page_
       !token.starts_with(kTokenPrefix)) {
     return absl::InvalidArgumentError("page_token is not one that this server gave");
   }
+  const std::size_t colon = token.find(':', kTokenPrefix.size());
+  if (colon == std::string::npos) return absl::InvalidArgumentError("page_token is not one that this server gave");
   page.first_ = false;
-  page.after_ = token.substr(kTokenPrefix.size());
+  page.generation_ = token.substr(kTokenPrefix.size(), colon - kTokenPrefix.size());
+  page.after_ = token.substr(colon + 1);
   return page;
 }
 
@@ -36,8 +40,8 @@ void Page::Add(std::size_t item_bytes) {
   bytes_left_ -= static_cast<std::int64_t>(item_bytes);
 }
 
-std::string Page::MakeToken(std::string_view last_name) {
-  return absl::WebSafeBase64Escape(std::string(kTokenPrefix).append(last_name));
+std::string Page::MakeToken(std::string_view last_name, std::string_view generation) {
+  return absl::WebSafeBase64Escape(fmt::format("{}{}:{}", kTokenPrefix, generation, last_name));
 }
 
 }  // namespace tensorferry::server

@@ -22,11 +22,13 @@ class Page {
   bool first() const { return first_; }
   // The name behind which the page begins, if it is not the first.
   const std::string& after() const { return after_; }
+  // The generation that the token was made with, if any.
+  const std::string& generation() const { return generation_; }
   bool full() const { return items_left_ == 0 || bytes_left_ <= 0; }
   void Add(std::size_t item_bytes);
 
-  // The token for the page behind `last_name`.
-  static std::string MakeToken(std::string_view last_name);
+  // The token for the page behind `last_name`. A generation is hexadecimal.
+  static std::string MakeToken(std::string_view last_name, std::string_view generation = {});
 
  private:
   static constexpr std::int32_t kDefaultItems = 1'000;
@@ -36,6 +38,7 @@ class Page {
 
   bool first_ = true;
   std::string after_;
+  std::string generation_;
   std::int32_t items_left_ = kDefaultItems;
   std::int64_t bytes_left_ = kMaxBytes;
 };

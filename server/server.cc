@@ -128,7 +128,8 @@ Server::Server(const Options& options, std::shared_ptr<const Catalog> catalog, s
                  .workers = &workers_,
                  .registry = &streams_},
       access_(std::move(access)),
-      service_(std::move(catalog), *access_, resources_) {}
+      catalog_(std::move(catalog)),
+      service_(catalog_, *access_, resources_) {}
 
 Server::~Server() {
   if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());

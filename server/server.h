@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/chunk_stream.h"
+#include "server/current_catalog.h"
 #include "server/options.h"
 #include "server/security/access.h"
 #include "server/stream_registry.h"
@@ -33,6 +34,9 @@ class Server {
   // Where it listens, with the port that was chosen.
   const std::string& address() const { return address_; }
 
+  // What is served; whoever publishes another catalog there replaces it for the calls that begin afterwards.
+  CurrentCatalog& catalog() { return catalog_; }
+
   // Tells health checks that it is going away. Calls are still served.
   void StopBeingHealthy();
   // How many streams have not ended.
@@ -45,6 +49,7 @@ class Server {
   WorkerPool workers_;
   StreamResources resources_;
   const std::unique_ptr<const Access> access_;
+  CurrentCatalog catalog_;
   TensorService service_;
   std::shared_ptr<grpc::ServerCredentials> credentials_;
   std::string address_;

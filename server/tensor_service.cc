@@ -95,7 +95,7 @@ grpc::ServerUnaryReactor* TensorService::ListModels(grpc::CallbackServerContext*
                                                     const v1::ListModelsRequest* request,
                                                     v1::ListModelsResponse* response) {
   return Answer(context, access_, *request, *response, [this](const auto& asked, const Permissions& permissions) {
-    return server::ListModels(*catalog_, asked, permissions);
+    return server::ListModels(*catalog_.Get(), asked, permissions);
   });
 }
 
@@ -103,31 +103,31 @@ grpc::ServerUnaryReactor* TensorService::ListTensors(grpc::CallbackServerContext
                                                      const v1::ListTensorsRequest* request,
                                                      v1::ListTensorsResponse* response) {
   return Answer(context, access_, *request, *response,
-                [this](const auto& asked, const Permissions&) { return server::ListTensors(*catalog_, asked); });
+                [this](const auto& asked, const Permissions&) { return server::ListTensors(*catalog_.Get(), asked); });
 }
 
 grpc::ServerUnaryReactor* TensorService::GetMetadata(grpc::CallbackServerContext* context,
                                                      const v1::GetMetadataRequest* request,
                                                      v1::GetMetadataResponse* response) {
   return Answer(context, access_, *request, *response,
-                [this](const auto& asked, const Permissions&) { return server::GetMetadata(*catalog_, asked); });
+                [this](const auto& asked, const Permissions&) { return server::GetMetadata(*catalog_.Get(), asked); });
 }
 
 TensorService::Stream* TensorService::GetTensor(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return server::Stream<v1::GetTensorRequest>(*context, access_, *catalog_, *request, PlanGetTensor, resources_);
+  return server::Stream<v1::GetTensorRequest>(*context, access_, *catalog_.Get(), *request, PlanGetTensor, resources_);
 }
 
 TensorService::Stream* TensorService::GetSlice(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return server::Stream<v1::GetSliceRequest>(*context, access_, *catalog_, *request, PlanGetSlice, resources_);
+  return server::Stream<v1::GetSliceRequest>(*context, access_, *catalog_.Get(), *request, PlanGetSlice, resources_);
 }
 
 TensorService::Stream* TensorService::GetTensors(grpc::CallbackServerContext* context,
                                                  const grpc::ByteBuffer* request) {
-  return server::Stream<v1::GetTensorsRequest>(*context, access_, *catalog_, *request, PlanGetTensors, resources_);
+  return server::Stream<v1::GetTensorsRequest>(*context, access_, *catalog_.Get(), *request, PlanGetTensors, resources_);
 }
 
 TensorService::Stream* TensorService::GetFile(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return server::Stream<v1::GetFileRequest>(*context, access_, *catalog_, *request, PlanGetFile, resources_);
+  return server::Stream<v1::GetFileRequest>(*context, access_, *catalog_.Get(), *request, PlanGetFile, resources_);
 }
 
 }  // namespace tensorferry::server

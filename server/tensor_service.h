@@ -6,12 +6,10 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <cstddef>
-#include <memory>
-#include <utility>
 
 #include "server/chunk_stream.h"
+#include "server/current_catalog.h"
 #include "server/security/access.h"
-#include "tensorferry/storage/catalog.h"
 #include "tensorferry/v1/tensor_service.grpc.pb.h"
 
 namespace tensorferry::server {
@@ -35,9 +33,9 @@ class TensorService final : public WithUnaryMethods<WithRawStreams<v1::TensorSer
   // The largest request there may be: a plan.
   static constexpr std::size_t kMaxRequestBytes = std::size_t{4} << 20;
 
-  // `access` and `resources` must outlive the service.
-  TensorService(std::shared_ptr<const Catalog> catalog, const Access& access, const StreamResources& resources)
-      : catalog_(std::move(catalog)), access_(access), resources_(resources) {}
+  // Each call is answered from the catalog that is current when it begins. All must outlive the service.
+  TensorService(const CurrentCatalog& catalog, const Access& access, const StreamResources& resources)
+      : catalog_(catalog), access_(access), resources_(resources) {}
 
   grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context, const v1::ListModelsRequest* request,
                                        v1::ListModelsResponse* response) override;
@@ -51,7 +49,7 @@ class TensorService final : public WithUnaryMethods<WithRawStreams<v1::TensorSer
   Stream* GetFile(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
 
  private:
-  const std::shared_ptr<const Catalog> catalog_;
+  const CurrentCatalog& catalog_;
   const Access& access_;
   const StreamResources& resources_;
 };

@@ -37,7 +37,8 @@ std::string ModelsTable(const std::vector<ModelInfo>& models) {
   for (const ModelInfo& model : models) {
     if (model.ready) {
       table.AddRow({Escape(model.name), fmt::to_string(model.tensor_count), fmt::to_string(model.file_count),
-                    HumanSize(model.size_bytes), "ready"});
+                    HumanSize(model.size_bytes),
+                    model.reason.empty() ? "ready" : "ready, its replacement failed: " + OneLine(model.reason)});
     } else {
       table.AddRow({Escape(model.name), "-", "-", "-", "failed: " + OneLine(model.reason)});
     }
@@ -55,9 +56,8 @@ std::string ModelsJson(const std::vector<ModelInfo>& models) {
           .Member("tensor_count", model.tensor_count)
           .Member("file_count", model.file_count)
           .Member("size_bytes", model.size_bytes);
-    } else {
-      json.Member("reason", model.reason);
     }
+    if (!model.reason.empty()) json.Member("reason", model.reason);
     json.EndObject();
   }
   return json.EndArray().ToString();

@@ -4,92 +4,137 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdint>
+#include <cstddef>
 #include <utility>
-#include <vector>
 
-#include "lib/storage/model_loader.h"
 #include "lib/storage/root_directory.h"
+#include "lib/storage/root_scan.h"
+#include "lib/storage/scanned_directory.h"
 #include "tensorferry/quote.h"
 
 namespace tensorferry {
 namespace {
 
-// Walks a root and collects the models in it.
-class Scanner {
+using ModelOr = absl::StatusOr<std::shared_ptr<const Model>>;
+
+// Whether the files that are open have what they had when they were opened, wherever their names have gone.
+bool IsIntact(const Model& model) {
+  return std::ranges::all_of(model.files(), [](const ModelFile& file) {
+    return file.kind == ModelFile::Kind::kCompanion || file.file->CheckUnchanged().ok();
+  });
+}
+
+bool HasIndex(const Model& model) {
+  return std::ranges::find(model.files(), ModelFile::Kind::kIndex, &ModelFile::kind) != model.files().end();
+}
+
+// Whether `scanned`, which is no good model, may be a bad replacement of `old`, which the directory was. Where there is
+// no index, a directory is whatever is in it: if files went, or such were added that do not fit, it is no replacement,
+// and to keep the old one would hold its deleted files for ever.
+bool MayReplace(const ScannedDirectory& scanned, const Model& old) {
+  if (HasIndex(old)) return true;
+  const auto is_gone = [&](const ModelFile& file) {
+    return file.tensors != nullptr && !scanned.files.contains(file.name);
+  };
+  if (std::ranges::any_of(old.files(), is_gone)) return false;
+  const auto is_index = [](const auto& file) { return file.second->kind == ModelFile::Kind::kIndex; };
+  const auto is_bad = [](const auto& model) { return !model.second.ok(); };
+  return std::ranges::any_of(scanned.files, is_index) || std::ranges::any_of(scanned.file_models, is_bad) ||
+         static_cast<std::size_t>(old.safetensors_file_count()) == scanned.file_models.size();
+}
+
+bool Same(const Catalog::Entry& a, const Catalog::Entry& b) {
+  if (a.listed != b.listed || a.replacement != b.replacement || a.model.ok() != b.model.ok()) return false;
+  return a.model.ok() ? *a.model == *b.model : a.model.status() == b.model.status();
+}
+
+// Makes the entries of a catalog of what was found and, where that cannot be served, of what was there before.
+class EntryMaker {
  public:
-  Scanner(const RootDirectory& root, const safetensors::Limits& limits, Catalog::Entries& entries)
-      : root_(root), limits_(limits), entries_(entries) {}
+  explicit EntryMaker(const Catalog::Entries& before) : before_(before) {}
 
-  absl::Status Scan(const std::string& directory) {
-    absl::StatusOr<RootDirectory::Listing> listing = root_.List(directory);
-    if (!listing.ok()) return listing.status();
-    // A link may lead back to a directory that is being scanned.
-    if (std::ranges::find(above_, listing->id) != above_.end() || above_.size() == kMaxDepth) return absl::OkStatus();
-    // Links to directories can make a few of them look like any number.
-    if (++directory_count_ > kMaxDirectories) {
-      return absl::ResourceExhaustedError(fmt::format("the root has more than {} directories", kMaxDirectories));
+  void AddDirectory(const std::string& path, const ScannedDirectory& scanned) {
+    if (scanned.files.empty()) return;
+    Catalog::Entry whole = Choose(path, scanned.whole);
+    if (!whole.replacement.ok() && !MayReplace(scanned, **whole.model)) whole = {scanned.whole, true, absl::OkStatus()};
+    const Model* model = whole.model.ok() ? whole.model->get() : nullptr;
+    const bool has_index = model != nullptr && HasIndex(*model);
+    const bool only_file = model != nullptr && !has_index && path != "." && scanned.file_models.size() == 1;
+    for (const auto& [name, file_model] : scanned.file_models) {
+      std::string file_path = JoinPath(path, name);
+      Catalog::Entry entry = Choose(file_path, file_model);
+      entry.listed = !only_file && !(has_index && model->FindFile(name) != nullptr);
+      entries_.insert_or_assign(std::move(file_path), std::move(entry));
     }
-    above_.push_back(listing->id);
-    // lost+found is on many volumes, holds no models and can only be read by root.
-    const auto unusable = [](const std::string& name) {
-      return name.starts_with('.') || name == "lost+found" || !IsValidUtf8(name);
-    };
-    std::erase_if(listing->files, unusable);
-    std::erase_if(listing->directories, unusable);
-
-    AddModels(directory, listing->files);
-    for (const std::string& name : listing->directories) {
-      const std::string path = Join(directory, name);
-      // What cannot be entered is shown with its reason.
-      if (absl::Status status = Scan(path); !status.ok()) entries_.emplace(path, Catalog::Entry{status, true});
-    }
-    above_.pop_back();
-    return absl::OkStatus();
+    entries_.insert_or_assign(path, std::move(whole));
   }
+
+  // For a directory that cannot be looked into.
+  void AddUnreadable(const std::string& path, const absl::Status& status) {
+    for (auto it = before_.lower_bound(path); it != before_.end() && it->first.starts_with(path); ++it) {
+      if (!IsInOrBeneath(it->first, path)) continue;
+      Catalog::Entry entry = Choose(it->first, status);
+      entry.listed = it->second.listed;
+      entries_.insert_or_assign(it->first, std::move(entry));
+    }
+    // What cannot be entered is shown with its reason, unless it vanished just now.
+    if (!absl::IsNotFound(status)) entries_.emplace(path, Catalog::Entry{status, true, absl::OkStatus()});
+  }
+
+  Catalog::Entries Finish() && { return std::move(entries_); }
 
  private:
-  static constexpr std::size_t kMaxDepth = 64;
-  static constexpr std::int64_t kMaxDirectories = 100'000;
-
-  static std::string Join(const std::string& directory, const std::string& name) {
-    return directory == "." ? name : directory + '/' + name;
-  }
-
-  void AddModels(const std::string& directory, const std::vector<std::string>& files) {
-    const ModelLoader loader(root_, directory, files, limits_);
-    if (loader.empty()) return;
-    const absl::StatusOr<std::shared_ptr<const Model>> whole = loader.LoadDirectory();
-    for (const auto& [name, file] : loader.safetensors_files()) {
-      const bool named_by_index = loader.has_index() && whole.ok() && (*whole)->FindFile(name) != nullptr;
-      const bool only_file =
-          whole.ok() && directory != "." && loader.safetensors_files().size() == 1 && !loader.has_index();
-      entries_.emplace(Join(directory, name), Catalog::Entry{FileModel(file), !named_by_index && !only_file});
+  // What to serve under `name`, where `found` is.
+  Catalog::Entry Choose(const std::string& name, const ModelOr& found) const {
+    if (!found.ok()) {
+      const auto before = before_.find(name);
+      if (before != before_.end() && before->second.model.ok() && IsIntact(**before->second.model)) {
+        return {before->second.model, true, found.status()};
+      }
     }
-    entries_.emplace(directory, Catalog::Entry{whole, true});
+    return {found, true, absl::OkStatus()};
   }
 
-  static absl::StatusOr<std::shared_ptr<const Model>> FileModel(const absl::StatusOr<ModelFile>& file) {
-    if (!file.ok()) return file.status();
-    return Model::Create({*file}, nullptr);
-  }
-
-  const RootDirectory& root_;
-  const safetensors::Limits& limits_;
-  Catalog::Entries& entries_;
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> above_;
-  std::int64_t directory_count_ = 0;
+  const Catalog::Entries& before_;
+  Catalog::Entries entries_;
 };
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const Catalog>> Catalog::Load(const std::string& root,
-                                                             const safetensors::Limits& limits) {
+absl::StatusOr<std::shared_ptr<const Catalog>> Catalog::Reload(const std::string& root,
+                                                               const std::shared_ptr<const Catalog>& previous,
+                                                               const safetensors::Limits& limits) {
+  const Catalog empty;
+  const Catalog& before = previous == nullptr ? empty : *previous;
   absl::StatusOr<RootDirectory> directory = RootDirectory::Open(root);
   if (!directory.ok()) return directory.status();
+  absl::StatusOr<RootScan> scan = ScanRoot(*directory, limits, before.directories_);
+  if (!scan.ok()) return scan.status();
+
+  EntryMaker maker(before.entries_);
+  for (const auto& [path, scanned] : scan->directories) maker.AddDirectory(path, *scanned);
+  for (const auto& [path, status] : scan->unreadable) maker.AddUnreadable(path, status);
   const std::shared_ptr<Catalog> catalog(new Catalog());
-  if (absl::Status status = Scanner(*directory, limits, catalog->entries_).Scan("."); !status.ok()) return status;
+  catalog->directories_ = std::move(scan->directories);
+  catalog->entries_ = std::move(maker).Finish();
+
+  const auto same = [](const auto& a, const auto& b) { return a.first == b.first && Same(a.second, b.second); };
+  if (previous != nullptr && catalog->directories_ == before.directories_ &&
+      std::ranges::equal(catalog->entries_, before.entries_, same)) {
+    return previous;
+  }
   return catalog;
+}
+
+std::set<std::string> Catalog::directories() const {
+  std::set<std::string> directories;
+  for (const auto& [path, scanned] : directories_) {
+    directories.insert(path);
+    for (const auto& [name, file] : scanned->files) {
+      if (!file->link_directory.empty()) directories.insert(file->link_directory);
+    }
+  }
+  return directories;
 }
 
 absl::StatusOr<std::shared_ptr<const Model>> Catalog::Find(std::string_view name) const {

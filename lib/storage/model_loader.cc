@@ -7,32 +7,43 @@
 #include <array>
 #include <set>
 #include <span>
+#include <string_view>
 #include <utility>
+#include <vector>
 
-#include "lib/storage/fingerprint.h"
 #include "tensorferry/files/file_io.h"
 #include "tensorferry/quote.h"
+#include "tensorferry/safetensors/index.h"
 
 namespace tensorferry {
 namespace {
+
+using Kind = ModelFile::Kind;
+using ModelOr = absl::StatusOr<std::shared_ptr<const Model>>;
 
 constexpr std::string_view kTensorsSuffix = ".safetensors";
 constexpr std::string_view kIndexSuffix = ".safetensors.index.json";
 constexpr std::array<std::string_view, 4> kCompanionSuffixes = {".json", ".txt", ".model", ".jinja"};
 
-absl::StatusOr<ModelFile> LoadSafetensors(const RootDirectory& root, const std::string& path, const std::string& name,
-                                          const safetensors::Limits& limits) {
-  absl::StatusOr<std::shared_ptr<const MappedFile>> mapped = root.MapFile(path);
-  if (!mapped.ok()) return mapped.status();
-  absl::StatusOr<std::shared_ptr<const SafetensorsFile>> tensors = SafetensorsFile::Create(*mapped, limits);
-  if (!tensors.ok()) return tensors.status();
-  absl::StatusOr<std::string> fingerprint = SampledFingerprint(**tensors);
-  if (!fingerprint.ok()) return fingerprint.status();
-  return ModelFile{.name = name,
-                   .kind = ModelFile::Kind::kSafetensors,
-                   .fingerprint = *std::move(fingerprint),
-                   .file = *std::move(mapped),
-                   .tensors = *std::move(tensors)};
+// The files of a directory that models are made of.
+std::map<std::string, Kind, std::less<>> FilesOfModels(const RootDirectory::Listing& listing) {
+  std::map<std::string, Kind, std::less<>> files;
+  bool serves = false;
+  for (const std::string& name : listing.files) {
+    if (name.starts_with('.')) continue;
+    if (name.ends_with(kTensorsSuffix)) {
+      files.emplace_hint(files.end(), name, Kind::kSafetensors);
+      serves = true;
+    } else if (name.ends_with(kIndexSuffix)) {
+      files.emplace_hint(files.end(), name, Kind::kIndex);
+      serves = true;
+    } else if (std::ranges::any_of(kCompanionSuffixes, [&](std::string_view s) { return name.ends_with(s); })) {
+      files.emplace_hint(files.end(), name, Kind::kCompanion);
+    }
+  }
+  // Companions alone are no model.
+  if (!serves) files.clear();
+  return files;
 }
 
 absl::StatusOr<safetensors::WeightMap> ReadIndex(const MappedFile& file, const safetensors::Limits& limits) {
@@ -47,72 +58,105 @@ absl::StatusOr<safetensors::WeightMap> ReadIndex(const MappedFile& file, const s
   return safetensors::ParseIndex(json, limits);
 }
 
-}  // namespace
-
-ModelLoader::ModelLoader(const RootDirectory& root, std::string directory, const std::vector<std::string>& files,
-                         const safetensors::Limits& limits)
-    : root_(root), directory_(std::move(directory)), limits_(limits) {
-  for (const std::string& name : files) {
-    if (name.starts_with('.')) continue;
-    if (name.ends_with(kTensorsSuffix)) {
-      safetensors_.emplace(name, LoadSafetensors(root_, PathOf(name), name, limits_));
-    } else if (name.ends_with(kIndexSuffix)) {
-      index_names_.push_back(name);
-    } else if (std::ranges::any_of(kCompanionSuffixes, [&](std::string_view s) { return name.ends_with(s); })) {
-      companion_names_.push_back(name);
-    }
-  }
+// A model of these files; `before` if it is made of the very same.
+ModelOr MakeModel(std::vector<ModelFile> files, const safetensors::WeightMap* weight_map, const ModelOr* before) {
+  std::ranges::sort(files, {}, &ModelFile::name);
+  const auto same = [](const ModelFile& a, const ModelFile& b) { return a.name == b.name && a.file == b.file; };
+  if (before != nullptr && before->ok() && std::ranges::equal(files, (**before)->files(), same)) return *before;
+  return Model::Create(std::move(files), weight_map);
 }
 
-std::string ModelLoader::PathOf(std::string_view name) const {
-  return directory_ == "." ? std::string(name) : fmt::format("{}/{}", directory_, name);
-}
-
-absl::StatusOr<ModelFile> ModelLoader::LoadWhole(const std::string& name, ModelFile::Kind kind) const {
-  absl::StatusOr<std::shared_ptr<const MappedFile>> file = root_.MapFile(PathOf(name));
-  if (!file.ok()) return file.status();
-  absl::StatusOr<std::string> fingerprint = FullFingerprint(**file);
-  if (!fingerprint.ok()) return fingerprint.status();
-  return ModelFile{
-      .name = name, .kind = kind, .fingerprint = *std::move(fingerprint), .file = *std::move(file), .tensors = nullptr};
-}
-
-absl::StatusOr<std::shared_ptr<const Model>> ModelLoader::LoadDirectory() const {
+// The model that a directory is: its safetensors files (those that the index names, if there is one), the index and the
+// companions. Errors: why it cannot be served, naming the file.
+ModelOr MakeWhole(const std::string& directory, const LoadedFiles& loaded, const safetensors::Limits& limits,
+                  const ModelOr* before) {
+  const auto path_of = [&](const std::string& name) { return Quote(JoinPath(directory, name)); };
   std::vector<ModelFile> files;
-  safetensors::WeightMap weight_map;
   std::set<std::string, std::less<>> wanted;
-  if (index_names_.size() > 1) {
-    return absl::DataLossError(fmt::format("there are two indexes: {} and {}", Quote(PathOf(index_names_[0])),
-                                           Quote(PathOf(index_names_[1]))));
+  const std::string* index_name = nullptr;
+  for (const auto& [name, file] : loaded) {
+    if (file->kind == Kind::kSafetensors) wanted.insert(name);
+    // A companion that cannot be read is no reason not to serve the tensors.
+    if (file->kind == Kind::kCompanion && file->file.ok()) files.push_back(*file->file);
+    if (file->kind != Kind::kIndex) continue;
+    if (index_name != nullptr) {
+      return absl::DataLossError(fmt::format("there are two indexes: {} and {}", path_of(*index_name), path_of(name)));
+    }
+    index_name = &name;
   }
-  if (has_index()) {
-    absl::StatusOr<ModelFile> index = LoadWhole(index_names_[0], ModelFile::Kind::kIndex);
+
+  safetensors::WeightMap weight_map;
+  if (index_name != nullptr) {
+    const absl::StatusOr<ModelFile>& index = loaded.at(*index_name)->file;
     if (!index.ok()) return index.status();
-    absl::StatusOr<safetensors::WeightMap> parsed = ReadIndex(*index->file, limits_);
+    absl::StatusOr<safetensors::WeightMap> parsed = ReadIndex(*index->file, limits);
     if (!parsed.ok()) {
-      return absl::Status(parsed.status().code(), fmt::format("file {}: {}", Quote(PathOf(index_names_[0])),
-                                                              std::string(parsed.status().message())));
+      return absl::Status(parsed.status().code(),
+                          fmt::format("file {}: {}", path_of(*index_name), std::string(parsed.status().message())));
     }
     weight_map = *std::move(parsed);
+    wanted.clear();
     for (const auto& [tensor, file] : weight_map) wanted.insert(file);
-    files.push_back(*std::move(index));
-  } else {
-    for (const auto& [name, file] : safetensors_) wanted.insert(name);
+    files.push_back(*index);
   }
   for (const std::string& name : wanted) {
-    const auto file = safetensors_.find(name);
-    if (file == safetensors_.end()) {
-      return absl::DataLossError(fmt::format("file {}, which the index names, does not exist", Quote(PathOf(name))));
+    const auto file = loaded.find(name);
+    if (file == loaded.end()) {
+      return absl::DataLossError(fmt::format("file {}, which the index names, does not exist", path_of(name)));
     }
-    if (!file->second.ok()) return file->second.status();
-    files.push_back(*file->second);
+    if (!file->second->file.ok()) return file->second->file.status();
+    files.push_back(*file->second->file);
   }
-  for (const std::string& name : companion_names_) {
-    absl::StatusOr<ModelFile> companion = LoadWhole(name, ModelFile::Kind::kCompanion);
-    // A companion that cannot be read is no reason not to serve the tensors.
-    if (companion.ok()) files.push_back(*std::move(companion));
+  return MakeModel(std::move(files), index_name != nullptr ? &weight_map : nullptr, before);
+}
+
+ModelOr MakeFileModel(const LoadedFile& loaded, const ModelOr* before) {
+  if (!loaded.file.ok()) return loaded.file.status();
+  return MakeModel({*loaded.file}, nullptr, before);
+}
+
+}  // namespace
+
+std::shared_ptr<const ScannedDirectory> LoadDirectory(FileLoader& loader, const std::string& directory,
+                                                      const RootDirectory::Listing& listing,
+                                                      const std::shared_ptr<const ScannedDirectory>& before) {
+  auto scanned = std::make_shared<ScannedDirectory>();
+  scanned->id = listing.id;
+  for (const auto& [name, kind] : FilesOfModels(listing)) {
+    std::shared_ptr<const LoadedFile> file_before;
+    if (before != nullptr) {
+      if (const auto found = before->files.find(name); found != before->files.end()) file_before = found->second;
+    }
+    scanned->files.emplace_hint(scanned->files.end(), name, loader.Load(listing, directory, name, kind, file_before));
   }
-  return Model::Create(std::move(files), has_index() ? &weight_map : nullptr);
+  if (before != nullptr && before->settled && before->id == scanned->id && before->files == scanned->files) {
+    return before;
+  }
+  if (scanned->files.empty()) return scanned;
+  for (const auto& [name, file] : scanned->files) {
+    if (file->kind != Kind::kSafetensors) continue;
+    const ModelOr* model_before = nullptr;
+    if (before != nullptr) {
+      if (const auto found = before->file_models.find(name); found != before->file_models.end()) {
+        model_before = &found->second;
+      }
+    }
+    scanned->file_models.emplace_hint(scanned->file_models.end(), name, MakeFileModel(*file, model_before));
+  }
+  const bool has_before = before != nullptr && !before->files.empty();
+  scanned->whole = MakeWhole(directory, scanned->files, loader.limits(), has_before ? &before->whole : nullptr);
+  return scanned;
+}
+
+bool IsUpToDate(const FileLoader& loader, const std::string& directory, const RootDirectory::Listing& listing,
+                const ScannedDirectory& scanned) {
+  if (listing.id != scanned.id) return false;
+  const std::map<std::string, Kind, std::less<>> now = FilesOfModels(listing);
+  return std::ranges::equal(now, scanned.files, [&](const auto& file, const auto& loaded) {
+    if (file.first != loaded.first) return false;
+    const absl::StatusOr<FileIdentity> identity = loader.root().Identify(listing, directory, file.first);
+    return identity.ok() ? loaded.second->identity == *identity : !loaded.second->identity.has_value();
+  });
 }
 
 }  // namespace tensorferry

@@ -2,13 +2,16 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <system_error>
 #include <utility>
 
+#include "lib/storage/file_loader.h"
 #include "lib/storage/fingerprint.h"
 #include "lib/storage/model_loader.h"
 #include "lib/storage/root_directory.h"
+#include "lib/storage/scanned_directory.h"
 #include "tensorferry/quote.h"
 #include "tensorferry/storage/model.h"
 
@@ -33,9 +36,13 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Open(const std::string& path
   const absl::StatusOr<RootDirectory::Listing> listing = root->List(".");
   if (!listing.ok()) return listing.status();
   const safetensors::Limits limits;
-  const ModelLoader loader(*root, ".", listing->files, limits);
-  if (loader.empty()) return absl::NotFoundError(fmt::format("there is no safetensors file in {}", Quote(path)));
-  return loader.LoadDirectory();
+  const ScannedDirectories nothing;
+  FileLoader loader(*root, limits, nothing);
+  const std::shared_ptr<const ScannedDirectory> scanned = LoadDirectory(loader, ".", *listing, nullptr);
+  if (scanned->files.empty()) {
+    return absl::NotFoundError(fmt::format("there is no safetensors file in {}", Quote(path)));
+  }
+  return scanned->whole;
 }
 
 }  // namespace tensorferry

@@ -71,6 +71,10 @@ TEST(PageTest, ContinuesBehindTheLastName) {
     TF_ASSERT_OK_AND_ASSIGN(const Page page, Page::Create(0, Page::MakeToken(name)));
     EXPECT_FALSE(page.first());
     EXPECT_EQ(page.after(), name);
+    EXPECT_EQ(page.generation(), "");
+    TF_ASSERT_OK_AND_ASSIGN(const Page of_generation, Page::Create(0, Page::MakeToken(name + ":b", "01ab")));
+    EXPECT_EQ(of_generation.after(), name + ":b");
+    EXPECT_EQ(of_generation.generation(), "01ab");
   }
 }
 

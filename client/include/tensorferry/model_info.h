@@ -13,7 +13,8 @@ namespace tensorferry {
 struct ModelInfo {
   // The path relative to the root; "." is the root itself.
   std::string name;
-  // Whether it can be fetched from; if not, `reason` says why and the rest is unset.
+  // Whether it can be fetched from; if not, `reason` says why and the rest is unset. If so, `reason` says why what has
+  // taken the model's place on the server cannot be fetched, or nothing.
   bool ready = false;
   std::string reason;
   // The token for the model's exact bytes, equal on every server that holds equal bytes.

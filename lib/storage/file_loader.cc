@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/storage/file_loader.h"
+
+#include <fmt/format.h>
+
+#include <optional>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "lib/storage/fingerprint.h"
+#include "tensorferry/quote.h"
+#include "tensorferry/storage/safetensors_file.h"
+
+namespace tensorferry {
+namespace {
+
+absl::StatusOr<ModelFile> Read(std::shared_ptr<const MappedFile> mapped, const std::string& name, ModelFile::Kind kind,
+                               const safetensors::Limits& limits) {
+  ModelFile file{.name = name, .kind = kind, .fingerprint = {}, .file = std::move(mapped), .tensors = nullptr};
+  absl::StatusOr<std::string> fingerprint;
+  if (kind == ModelFile::Kind::kSafetensors) {
+    absl::StatusOr<std::shared_ptr<const SafetensorsFile>> tensors = SafetensorsFile::Create(file.file, limits);
+    if (!tensors.ok()) return tensors.status();
+    file.tensors = *std::move(tensors);
+    fingerprint = SampledFingerprint(*file.tensors);
+  } else {
+    fingerprint = FullFingerprint(*file.file);
+  }
+  if (!fingerprint.ok()) return fingerprint.status();
+  file.fingerprint = *std::move(fingerprint);
+  // The header and the fingerprint must be of the same bytes.
+  if (!file.file->CheckUnchanged().ok()) {
+    return absl::AbortedError(fmt::format("file {} changed while it was loaded", Quote(file.file->path())));
+  }
+  return file;
+}
+
+bool FailedAlike(const LoadedFile& a, const LoadedFile& b) {
+  return !a.file.ok() && a.identity == b.identity && a.kind == b.kind && a.file.status() == b.file.status();
+}
+
+}  // namespace
+
+FileLoader::Key FileLoader::KeyOf(const FileIdentity& identity, ModelFile::Kind kind) {
+  return {identity.device, identity.inode, identity.size_bytes, identity.modified_ns, kind};
+}
+
+std::shared_ptr<const LoadedFile> FileLoader::FindOpen(const Key& key) {
+  if (!std::exchange(before_is_in_open_, true)) {
+    for (const auto& [path, directory] : before_) {
+      for (const auto& [name, file] : directory->files) {
+        if (file->file.ok()) open_.emplace(KeyOf(*file->identity, file->kind), file);
+      }
+    }
+  }
+  const auto found = open_.find(key);
+  return found == open_.end() ? nullptr : found->second;
+}
+
+std::shared_ptr<const LoadedFile> FileLoader::Load(const RootDirectory::Listing& listing, const std::string& directory,
+                                                   const std::string& name, ModelFile::Kind kind,
+                                                   const std::shared_ptr<const LoadedFile>& before) {
+  const absl::StatusOr<FileIdentity> identity = root_.Identify(listing, directory, name);
+  if (before != nullptr && identity.ok() && before->identity == *identity && !before->try_again) return before;
+  auto loaded = std::make_shared<LoadedFile>();
+  if (!identity.ok()) {
+    loaded->kind = kind;
+    loaded->file = identity.status();
+    loaded->try_again = true;
+  } else if (const auto open = FindOpen(KeyOf(*identity, kind)); open != nullptr) {
+    *loaded = *open;
+    loaded->file->name = name;
+    loaded->link_directory = root_.LinkDirectory(*open->file->file, directory);
+  } else {
+    *loaded = LoadAnew(directory, name, kind, *identity);
+    if (loaded->file.ok()) open_.emplace(KeyOf(*loaded->identity, kind), loaded);
+  }
+  if (before != nullptr && FailedAlike(*before, *loaded)) return before;
+  return loaded;
+}
+
+LoadedFile FileLoader::LoadAnew(const std::string& directory, const std::string& name, ModelFile::Kind kind,
+                                const FileIdentity& identity) const {
+  LoadedFile loaded;
+  loaded.identity = identity;
+  loaded.kind = kind;
+  loaded.try_again = true;
+  absl::StatusOr<std::shared_ptr<const MappedFile>> mapped = root_.MapFile(JoinPath(directory, name));
+  if (!mapped.ok()) {
+    loaded.file = mapped.status();
+    return loaded;
+  }
+  loaded.identity = (*mapped)->identity();
+  loaded.link_directory = root_.LinkDirectory(**mapped, directory);
+  loaded.file = Read(*std::move(mapped), name, kind, limits_);
+  // What is wrong with the contents stays wrong until they change.
+  loaded.try_again = !loaded.file.ok() && !absl::IsDataLoss(loaded.file.status());
+  return loaded;
+}
+
+}  // namespace tensorferry

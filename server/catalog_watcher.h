@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_SERVER_CATALOG_WATCHER_H_
+#define TENSORFERRY_SERVER_CATALOG_WATCHER_H_
+
+#include <atomic>
+#include <chrono>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "server/current_catalog.h"
+#include "server/directory_watch.h"
+#include "tensorferry/files/unique_fd.h"
+
+namespace tensorferry::server {
+
+// Decides when a root is scanned again (by time, by hints of the system, on request) and publishes what is new, on a
+// thread of its own, from when it is made until it is destroyed.
+// Safe for concurrent use by multiple threads.
+class CatalogWatcher {
+ public:
+  // Scans every `interval`; with 0 only after hints and requests. `current`, which must outlive the watcher, holds what
+  // the first scan found.
+  CatalogWatcher(std::string root, std::chrono::seconds interval, CurrentCatalog& current);
+  CatalogWatcher(const CatalogWatcher&) = delete;
+  CatalogWatcher& operator=(const CatalogWatcher&) = delete;
+  // Waits for the end of a scan that is running.
+  ~CatalogWatcher();
+
+  // Scans as soon as it can be. Does not wait for it.
+  void Request();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void Run();
+  // Waits until there is reason to scan. Returns false if there will be none, because the watcher is to end.
+  bool WaitForReason();
+  // Waits for a request, for the end, and with `hints` for a hint, but not longer than `until`.
+  void WaitForEvents(std::optional<Clock::time_point> until, bool hints);
+  void Scan();
+  // Watches the directories of the current catalog.
+  void WatchDirectories();
+  void Wake();
+
+  const std::string root_;
+  const std::chrono::seconds interval_;
+  CurrentCatalog& current_;
+  const UniqueFd wake_;  // an eventfd
+  std::atomic<bool> requested_ = false;
+  std::atomic<bool> ending_ = false;
+
+  // Used by the thread only.
+  std::optional<DirectoryWatch> watch_;
+  bool hinted_ = false;
+  std::string watch_error_;
+  std::string scan_error_;
+
+  std::thread thread_;
+};
+
+}  // namespace tensorferry::server
+
+#endif  // TENSORFERRY_SERVER_CATALOG_WATCHER_H_

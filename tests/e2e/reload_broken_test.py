@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""While files are replaced nothing good goes away, nothing that is in flight breaks, and nothing leaks."""
+
+import os
+import pathlib
+import re
+import signal
+import time
+import unittest
+
+import grpc
+
+import harness
+import stock_client
+from changing_root import BY_HINT, MIB, ChangingRootTest, constant, replace
+from stock_client import pb
+from tensor_files import TensorToWrite, data_offset, make_tensor, write_big_file, write_index, write_safetensors
+
+
+class ReloadBrokenTest(ChangingRootTest):
+    """Replacements that are bad, and what they replace."""
+
+    # What is broken
+
+    def test_broken_replacement_leaves_the_old_model_and_is_told_once(self) -> None:
+        path = self.root / "m/x.safetensors"
+        write_safetensors(path, constant(1, 1000))
+        write_safetensors(self.root / "other/x.safetensors", constant(9, 1000))
+        server = self.start("--rescan-interval", "1")
+        generation = self.generation("m")
+        whole = path.read_bytes()
+        for broken, reason in ((whole[:-1], "exceed"), (b"garbage", "too few"), (b"\xff" * 64, "the limit is")):
+            replace(path, lambda beside, b=broken: beside.write_bytes(b))
+            harness.wait_until(lambda r=reason: r in self.models()["m"].state_reason, f"a reason with {reason}")
+            model = self.models()["m"]
+            self.assertEqual((model.state, model.generation), (pb.MODEL_STATE_READY, generation))
+            self.assertIn("m/x.safetensors", model.state_reason)
+            self.assertEqual(set(self.fetch("m", generation=generation)), {1})
+            self.assertEqual(set(self.fetch("other")), {9})
+        [listed] = [model for model in self.cli_json("ls", server=server) if model["name"] == "m"]
+        self.assertTrue(listed["ready"] and "the limit is" in listed["reason"], listed)
+        self.assertIn(b"ready, its replacement failed: ", self.cli_succeeds("ls", server=server))
+        time.sleep(2.5)  # some scans, which have nothing new to say
+        told = [line for line in server.stderr().splitlines() if " error " in line]
+        self.assertEqual(len(told), 3, told)
+        self.write_and_wait(path, constant(2, 1000), "m")
+        self.assertEqual(self.models()["m"].state_reason, "")
+        self.assertEqual(set(self.fetch("m")), {2})
+        self.assertIn(f'model "m" replaced, generation {self.generation("m")}', server.stderr())
+
+    def test_missing_shard_leaves_the_old_model(self) -> None:
+        for shard in (1, 2):
+            write_safetensors(self.root / f"m/{shard}.safetensors",
+                              [TensorToWrite(f"t{shard}", "U8", (9,), bytes([shard]) * 9)])
+        write_index(self.root / "m/model.safetensors.index.json", {"t1": "1.safetensors", "t2": "2.safetensors"})
+        self.start(*BY_HINT)
+        (self.root / "m/2.safetensors").unlink()
+        harness.wait_until(lambda: self.models()["m"].state_reason, "the reason")
+        self.assertIn("m/2.safetensors", self.models()["m"].state_reason)
+        self.assertEqual(self.fetch("m", "t2"), b"\2" * 9)
+
+    def test_file_truncated_in_place_is_not_served_any_more(self) -> None:
+        path = self.root / "m.safetensors"
+        write_safetensors(path, constant(1, 5000))
+        self.start("--rescan-interval", "1")
+        os.truncate(path, 100)
+        harness.wait_until(lambda: self.models()["m.safetensors"].state == pb.MODEL_STATE_FAILED, "it to fail")
+        with self.assertRaises(grpc.RpcError) as raised:
+            self.fetch("m.safetensors")
+        self.assertEqual(raised.exception.code(), grpc.StatusCode.FAILED_PRECONDITION)
+        write_safetensors(path, constant(2, 5000))
+        harness.wait_until(lambda: self.models()["m.safetensors"].state == pb.MODEL_STATE_READY, "it to be ready")
+        self.assertEqual(set(self.fetch("m.safetensors")), {2})
+
+    def test_root_that_vanishes_leaves_all_as_it_was(self) -> None:
+        write_safetensors(self.root / "m/x.safetensors", constant(1, 1000))
+        server = self.start("--rescan-interval", "1")
+        away = self.directory / "away"
+        os.rename(self.root, away)
+        harness.wait_until(lambda: "cannot be scanned" in server.stderr(), "the error")
+        time.sleep(2.5)
+        self.assertEqual(server.stderr().count("cannot be scanned"), 1, server.stderr())
+        self.assertEqual(set(self.fetch("m")), {1})
+        os.rename(away, self.root)
+        harness.wait_until(lambda: "can be scanned again" in server.stderr(), "the good news")
+        self.assertEqual(set(self.fetch("m")), {1})
+
+    # What is in flight
+
+    def test_stream_in_flight_finishes_with_the_old_bytes(self) -> None:
+        path = self.root / "big.safetensors"
+        write_big_file(path, "big", 64 * MIB, self.generator)
+        with open(path, "rb") as file:
+            file.seek(data_offset(path))
+            old = file.read()
+        self.start(*BY_HINT)
+        for change in ("replaced", "deleted"):
+            # The reader takes one message and waits: flow control holds the rest back in the server.
+            messages = self.stub.GetTensor(pb.GetTensorRequest(model="big.safetensors", tensor="big"))
+            received = [next(messages)]
+            if change == "replaced":
+                before = self.generation("big.safetensors")
+                self.write_and_wait(path, [make_tensor("big", "U8", (64 * MIB,), self.generator)], "big.safetensors")
+                self.assertEqual(received[0].chunk.header.generation, before)
+            else:
+                path.unlink()
+                self.wait_for_models()
+            received += messages
+            self.assertTrue(bytes(stock_client.read_stream(received).data[0]) == old, change)
+            if change == "replaced":
+                old = self.fetch("big.safetensors", "big")
+
+    def test_pages_of_two_generations_are_not_put_together(self) -> None:
+        path = self.root / "m.safetensors"
+
+        def tensors(version: int) -> list[TensorToWrite]:
+            return [TensorToWrite(name, "U8", (1,), bytes([version])) for name in ("a", "b", "c", "d:e")]
+
+        write_safetensors(path, tensors(1))
+        self.start(*BY_HINT)
+        page = self.stub.ListTensors(pb.ListTensorsRequest(model="m.safetensors", page_size=2))
+        request = pb.ListTensorsRequest(model="m.safetensors", page_size=2, page_token=page.next_page_token)
+        self.assertEqual([tensor.name for tensor in self.stub.ListTensors(request).tensors], ["c", "d:e"])
+        self.write_and_wait(path, tensors(2), "m.safetensors")
+        with self.assertRaises(grpc.RpcError) as raised:
+            self.stub.ListTensors(request)
+        self.assertEqual(raised.exception.code(), grpc.StatusCode.ABORTED)
+        self.assertIn("first page", raised.exception.details())
+
+    def test_descriptors_and_mappings_return_to_the_baseline(self) -> None:
+        path = self.root / "m.safetensors"
+        write_safetensors(path, constant(0, 2 * MIB))
+        self.start(*BY_HINT)
+        process = pathlib.Path(f"/proc/{self.server.pid}")
+
+        def held() -> tuple[list[str], list[str]]:
+            links = [os.readlink(link) for link in (process / "fd").iterdir() if os.path.lexists(link)]
+            files = sorted(re.sub(r" \(deleted\)$", "", link) for link in links if not link.startswith("socket:"))
+            maps = re.findall(r"\S*\.safetensors.*$", (process / "maps").read_text(), re.MULTILINE)
+            return files, [re.sub(r" \(deleted\)$", "", mapped) for mapped in maps]
+
+        self.assertEqual(set(self.fetch("m.safetensors")), {0})
+        harness.wait_until(lambda: len(held()[1]) == 1, "one mapping")
+        time.sleep(0.5)
+        baseline = held()
+        for replacement in range(1, 101):
+            before = self.generation("m.safetensors")
+            replace(path, lambda beside, r=replacement: write_safetensors(beside, constant(r, 2 * MIB)))
+            # Some of them while they are read.
+            messages = self.stub.GetTensor(pb.GetTensorRequest(model="m.safetensors", tensor="t"))
+            received = [next(messages)]
+            self.server.process.send_signal(signal.SIGHUP)
+            harness.wait_until(lambda b=before: self.generation("m.safetensors") != b, "another generation")
+            received += messages
+            self.assertEqual(len(set(stock_client.read_stream(received).data[0])), 1)
+        self.assertEqual(set(self.fetch("m.safetensors")), {100})
+        harness.wait_until(lambda: held() == baseline, f"{baseline}, not {held()}")
+
+
+if __name__ == "__main__":
+    unittest.main()
