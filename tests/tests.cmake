@@ -74,7 +74,7 @@ tensorferry_test(fetch_test SOURCES e2e/fetch_test.cc LIBRARIES tensorferry::ser
 
 tensorferry_python_test(reference_test safetensors/reference_test.py $<TARGET_FILE:tensorferry>)
 foreach(TEST IN ITEMS cli_errors cli_get cli_list cli_pull listing memory real_model server_process sharded_model slice_oracle
-                      stock_client tls token)
+                      stock_client tls tls_rotation token)
   tensorferry_python_test(e2e_${TEST}_test e2e/${TEST}_test.py)
 endforeach()
 if(NOT TENSORFERRY_SANITIZE)
