@@ -123,7 +123,8 @@ TensorService::Stream* TensorService::GetSlice(grpc::CallbackServerContext* cont
 
 TensorService::Stream* TensorService::GetTensors(grpc::CallbackServerContext* context,
                                                  const grpc::ByteBuffer* request) {
-  return server::Stream<v1::GetTensorsRequest>(*context, access_, *catalog_.Get(), *request, PlanGetTensors, resources_);
+  return server::Stream<v1::GetTensorsRequest>(*context, access_, *catalog_.Get(), *request, PlanGetTensors,
+                                               resources_);
 }
 
 TensorService::Stream* TensorService::GetFile(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
