@@ -11,10 +11,8 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
-#include <iterator>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "tensorferry/files/file_io.h"
 #include "tensorferry/quote.h"
@@ -40,12 +38,13 @@ absl::StatusOr<bool> DirectoryWatch::Watch(const std::string& root, const std::s
   absl::Status status;
   const auto add = [&](const std::string& path, std::uint32_t events) {
     const int watch = ::inotify_add_watch(fd_.get(), path.c_str(), events | IN_ONLYDIR);
+    const int error = errno;
     if (watch >= 0) {
       watches.insert(watch);
-    } else if (status.ok() && (errno == ENOSPC || errno == ENOMEM)) {
+    } else if (status.ok() && (error == ENOSPC || error == ENOMEM)) {
       status = absl::ResourceExhaustedError(
           fmt::format("cannot watch {} and maybe others: {} (fs.inotify.max_user_watches is the limit)", Quote(path),
-                      std::strerror(errno)));
+                      std::strerror(error)));
     }
     return watch;
   };
