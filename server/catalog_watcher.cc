@@ -24,6 +24,7 @@ namespace {
 // Files come in groups: a scan waits until nothing more happens, but not for ever.
 constexpr std::chrono::milliseconds kQuiet(200);
 constexpr std::chrono::seconds kLongestWait(2);
+constexpr int kRestPerScan = 20;
 
 }  // namespace
 
@@ -64,7 +65,8 @@ void CatalogWatcher::Run() {
 
 bool CatalogWatcher::WaitForReason() {
   std::optional<Clock::time_point> timer;
-  if (interval_.count() > 0) timer = Clock::now() + interval_;
+  // A root that takes long to scan is scanned less often: looking must not become what the server does.
+  if (interval_.count() > 0) timer = Clock::now() + std::max<Clock::duration>(interval_, kRestPerScan * scan_time_);
   std::optional<Clock::time_point> first_hint;
   Clock::time_point quiet_at;
   while (true) {
@@ -105,7 +107,9 @@ void CatalogWatcher::WaitForEvents(std::optional<Clock::time_point> until, bool 
 
 void CatalogWatcher::Scan() {
   const std::shared_ptr<const Catalog> before = current_.Get();
+  const Clock::time_point started = Clock::now();
   const absl::StatusOr<std::shared_ptr<const Catalog>> after = Catalog::Reload(root_, before);
+  scan_time_ = Clock::now() - started;
   std::string error(after.status().message());
   if (error != scan_error_) {
     if (!after.ok()) spdlog::error("root {} cannot be scanned, what it had stays served: {}", Quote(root_), error);

@@ -19,8 +19,8 @@ namespace tensorferry::server {
 // Safe for concurrent use by multiple threads.
 class CatalogWatcher {
  public:
-  // Scans every `interval`; with 0 only after hints and requests. `current`, which must outlive the watcher, holds what
-  // the first scan found.
+  // Scans every `interval`, or less often if a scan takes long; with 0 only after hints and requests. `current`, which
+  // must outlive the watcher, holds what the first scan found.
   CatalogWatcher(std::string root, std::chrono::seconds interval, CurrentCatalog& current);
   CatalogWatcher(const CatalogWatcher&) = delete;
   CatalogWatcher& operator=(const CatalogWatcher&) = delete;
@@ -53,6 +53,7 @@ class CatalogWatcher {
   // Used by the thread only.
   std::optional<DirectoryWatch> watch_;
   bool hinted_ = false;
+  Clock::duration scan_time_ = {};  // of the last scan
   std::string watch_error_;
   std::string scan_error_;
 

@@ -38,7 +38,7 @@ struct Options {
   std::chrono::seconds max_connection_age = std::chrono::minutes(30);
   StreamLimits stream_limits;
   // How often the root is scanned again; 0: only after hints of the system and SIGHUP.
-  std::chrono::seconds rescan_interval = std::chrono::seconds(10);
+  std::chrono::seconds rescan_interval = std::chrono::seconds(3);
   std::chrono::milliseconds drain_timeout = std::chrono::seconds(30);
 };
 

@@ -35,6 +35,8 @@ absl::StatusOr<ModelFile> Read(std::shared_ptr<const MappedFile> mapped, const s
   return file;
 }
 
+bool IsDamaged(const LoadedFile& file) { return file.file.ok() && file.file->file->damaged(); }
+
 bool FailedAlike(const LoadedFile& a, const LoadedFile& b) {
   return !a.file.ok() && a.identity == b.identity && a.kind == b.kind && a.file.status() == b.file.status();
 }
@@ -49,7 +51,7 @@ std::shared_ptr<const LoadedFile> FileLoader::FindOpen(const Key& key) {
   if (!std::exchange(before_is_in_open_, true)) {
     for (const auto& [path, directory] : before_) {
       for (const auto& [name, file] : directory->files) {
-        if (file->file.ok()) open_.emplace(KeyOf(*file->identity, file->kind), file);
+        if (file->file.ok() && !IsDamaged(*file)) open_.emplace(KeyOf(*file->identity, file->kind), file);
       }
     }
   }
@@ -61,7 +63,10 @@ std::shared_ptr<const LoadedFile> FileLoader::Load(const RootDirectory::Listing&
                                                    const std::string& name, ModelFile::Kind kind,
                                                    const std::shared_ptr<const LoadedFile>& before) {
   const absl::StatusOr<FileIdentity> identity = root_.Identify(listing, directory, name);
-  if (before != nullptr && identity.ok() && before->identity == *identity && !before->try_again) return before;
+  if (before != nullptr && identity.ok() && before->identity == *identity && !before->try_again &&
+      !IsDamaged(*before)) {
+    return before;
+  }
   auto loaded = std::make_shared<LoadedFile>();
   if (!identity.ok()) {
     loaded->kind = kind;

@@ -64,8 +64,10 @@ MappedFile::~MappedFile() {
   ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
+bool MappedFile::damaged() const { return mapping_ != nullptr && mapping_->poisoned; }
+
 absl::Status MappedFile::CheckUnchanged() const {
-  if (mapping_ != nullptr && mapping_->poisoned) {
+  if (damaged()) {
     return absl::AbortedError(
         fmt::format("file {} could not be read to its end: it was truncated, or its disk failed", Quote(path_)));
   }

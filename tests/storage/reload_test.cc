@@ -3,13 +3,16 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <string>
 #include <thread>
 
+#include "tensorferry/storage/bus_errors.h"
 #include "tensorferry/storage/catalog.h"
 #include "tests/storage/reload_fixture.h"
 #include "tests/testing/safetensors_bytes.h"
@@ -68,6 +71,26 @@ TEST_F(ReloadTest, FileReplacedByRenameIsServedAndTheOldOneStaysWhatItWas) {
   EXPECT_EQ(DataOf(Find("m.safetensors"), "a"), DataOfFile(new_bytes));
   EXPECT_NE(Find("m.safetensors")->generation(), before->generation());
   TF_EXPECT_OK(before->files()[0].file->CheckUnchanged());
+}
+
+TEST_F(ReloadTest, MappingThatWasDamagedIsReplacedThoughTheFileIsWhatItWas) {
+  SurviveBusErrors();
+  const std::string bytes =
+      test::SafetensorsBytes(test::HeaderJson({{"a", Dtype::kU8, {100'000}}}), std::string(100'000, 'x'));
+  const std::string path = root_.Write("m.safetensors", bytes);
+  const auto modified = std::filesystem::last_write_time(path);
+  Reload();
+  const ModelPtr before = Find("m.safetensors");
+  ASSERT_EQ(::truncate(path.c_str(), 5000), 0);
+  EXPECT_NE(DataOf(before, "a"), DataOfFile(bytes));
+  root_.Write("m.safetensors", bytes);
+  std::filesystem::last_write_time(path, modified);
+  EXPECT_FALSE(NothingChanged());
+  const ModelPtr after = Find("m.safetensors");
+  EXPECT_EQ(after->generation(), before->generation());
+  EXPECT_TRUE(DataOf(after, "a") == DataOfFile(bytes));
+  TF_EXPECT_OK(after->files()[0].file->CheckUnchanged());
+  EXPECT_TRUE(NothingChanged());
 }
 
 TEST_F(ReloadTest, NewModelsAppearAndDeletedOnesGoWithTheirDescriptors) {

@@ -58,6 +58,10 @@ class MappedFile {
   // could not be read.
   absl::Status CheckUnchanged() const;
 
+  // Whether pages of the mapping could not be read, so that there are zeros now (bus_errors.h). The file itself may be
+  // sound, and can be mapped anew.
+  bool damaged() const;
+
   // The CRC-32C of block `index`: bytes [index, index + 1) * kBlockBytes, which must lie inside the file. Taken when it
   // is first asked for and kept: if the block's pages change afterwards, the checksum does not, so that whoever
   // receives them with it notices.
