@@ -11,8 +11,8 @@ namespace tensorferry {
 namespace {
 
 // Whether gRPC made this status up because the stream broke: the same codes also come from servers that mean them, so
-// that only gRPC's words tell. CANCELLED, when
-// it is not the caller who cancelled, is what a server or proxy that goes away says.
+// that only gRPC's words tell. CANCELLED, when it is not the caller who cancelled, is what a server or proxy that goes
+// away says.
 bool IsBrokenStream(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kInternal:
