@@ -82,13 +82,13 @@ TEST_F(ReloadTest, MappingThatWasDamagedIsReplacedThoughTheFileIsWhatItWas) {
   Reload();
   const ModelPtr before = Find("m.safetensors");
   ASSERT_EQ(::truncate(path.c_str(), 5000), 0);
-  EXPECT_NE(DataOf(before, "a"), DataOfFile(bytes));
+  EXPECT_NE(DataOf(before, "a"), std::string(100'000, 'x'));
   root_.Write("m.safetensors", bytes);
   std::filesystem::last_write_time(path, modified);
   EXPECT_FALSE(NothingChanged());
   const ModelPtr after = Find("m.safetensors");
   EXPECT_EQ(after->generation(), before->generation());
-  EXPECT_TRUE(DataOf(after, "a") == DataOfFile(bytes));
+  EXPECT_EQ(DataOf(after, "a"), std::string(100'000, 'x'));
   TF_EXPECT_OK(after->files()[0].file->CheckUnchanged());
   EXPECT_TRUE(NothingChanged());
 }
