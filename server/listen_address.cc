@@ -8,20 +8,15 @@
 #include <cstdint>
 #include <system_error>
 
+#include "lib/security/loopback.h"
 #include "tensorferry/quote.h"
 
 namespace tensorferry::server {
-namespace {
-
-bool IsUnix(std::string_view address) { return address.starts_with("unix:") || address.starts_with("unix-abstract:"); }
-
-}  // namespace
-
 absl::Status CheckListenAddress(std::string_view address) {
   const auto error = [&](std::string_view reason) {
     return absl::InvalidArgumentError(fmt::format("cannot listen on {}: {}", Quote(address), reason));
   };
-  if (IsUnix(address)) {
+  if (IsUnixSocket(address)) {
     return address.ends_with(':') ? error("it names no path") : absl::OkStatus();
   }
   const std::size_t colon = address.rfind(':');
@@ -38,7 +33,7 @@ absl::Status CheckListenAddress(std::string_view address) {
 }
 
 std::string WithPort(std::string_view address, int port) {
-  if (IsUnix(address)) return std::string(address);
+  if (IsUnixSocket(address)) return std::string(address);
   return std::string(address.substr(0, address.rfind(':') + 1)) + std::to_string(port);
 }
 

@@ -2,11 +2,17 @@
 #include "server/options.h"
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdint>
 #include <string>
 
 namespace tensorferry::server {
 namespace {
+
+// A default, as its flag takes it.
+std::int64_t InSeconds(std::chrono::milliseconds time) {
+  return std::chrono::duration_cast<std::chrono::seconds>(time).count();
+}
 
 // An empty value, of a shell variable that is not set perhaps, must not mean "without TLS" or "without tokens".
 std::string FaultOfEmpty(const std::string& text) { return text.empty() ? "it must not be empty" : ""; }
@@ -91,12 +97,12 @@ std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
       ->check(CLI::Range(1, 1'000'000))
       ->envname("TENSORFERRY_MAX_STREAMS_PER_CONNECTION");
   const CLI::Range seconds_range(std::int64_t{0}, std::int64_t{31'536'000});
-  std::int64_t stall_seconds = 60;
+  std::int64_t stall_seconds = InSeconds(options.stream_limits.stall_timeout);
   app.add_option("--stall-timeout", stall_seconds,
                  "Seconds after which a stream whose client takes nothing is cut off; 0: never")
       ->check(seconds_range)
       ->envname("TENSORFERRY_STALL_TIMEOUT");
-  std::int64_t max_stream_seconds = 86'400;
+  std::int64_t max_stream_seconds = InSeconds(options.stream_limits.max_duration);
   app.add_option("--max-stream-duration", max_stream_seconds,
                  "Seconds after which a stream is cut off in any case; 0: never")
       ->check(seconds_range)
@@ -115,7 +121,7 @@ std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
          "the system tells of a change (network filesystems do not) and on SIGHUP")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{86400}))
       ->envname("TENSORFERRY_RESCAN_INTERVAL");
-  std::int64_t drain_seconds = 30;
+  std::int64_t drain_seconds = InSeconds(options.drain_timeout);
   app.add_option("--drain-timeout", drain_seconds,
                  "Seconds that streams have to finish after SIGTERM; a second signal ends at once")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{86400}))

@@ -28,13 +28,17 @@ std::string Host(std::string_view address) {
 }  // namespace
 
 bool IsLoopback(std::string_view address) {
-  if (address.starts_with("unix:") || address.starts_with("unix-abstract:")) return true;
+  if (IsUnixSocket(address)) return true;
   const std::string host = Host(WithoutScheme(address));
   if (host == "localhost") return true;
   in_addr ipv4 = {};
   if (::inet_pton(AF_INET, host.c_str(), &ipv4) == 1) return ntohl(ipv4.s_addr) >> 24 == 127;
   in6_addr ipv6 = {};
   return ::inet_pton(AF_INET6, host.c_str(), &ipv6) == 1 && IN6_IS_ADDR_LOOPBACK(&ipv6);
+}
+
+bool IsUnixSocket(std::string_view address) {
+  return address.starts_with("unix:") || address.starts_with("unix-abstract:");
 }
 
 }  // namespace tensorferry

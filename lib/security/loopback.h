@@ -10,6 +10,9 @@ namespace tensorferry {
 // gRPC's spellings dns:name, dns:///name, ipv4: and ipv6: count too.
 bool IsLoopback(std::string_view address);
 
+// Whether the address names a unix socket, as gRPC spells it.
+bool IsUnixSocket(std::string_view address);
+
 }  // namespace tensorferry
 
 #endif  // TENSORFERRY_LIB_SECURITY_LOOPBACK_H_

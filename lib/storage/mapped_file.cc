@@ -11,22 +11,12 @@
 #include <utility>
 
 #include "lib/checksum/crc32c.h"
+#include "lib/storage/file_identity.h"
 #include "lib/storage/mapping_table.h"
 #include "tensorferry/files/file_io.h"
 #include "tensorferry/quote.h"
 
 namespace tensorferry {
-namespace {
-
-FileIdentity IdentityOf(const struct stat& stat) {
-  return {.device = stat.st_dev,
-          .inode = stat.st_ino,
-          .size_bytes = stat.st_size,
-          .modified_ns = stat.st_mtim.tv_sec * 1'000'000'000 + stat.st_mtim.tv_nsec};
-}
-
-}  // namespace
-
 absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::string& path) {
   // A FIFO would block an open that waits for its writer.
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));

@@ -14,6 +14,7 @@
 #include <climits>
 #include <cstddef>
 
+#include "lib/storage/file_identity.h"
 #include "tensorferry/files/file_io.h"
 #include "tensorferry/quote.h"
 
@@ -29,13 +30,6 @@ bool IsDirectory(int parent, const dirent& entry) {
   if (entry.d_type != DT_LNK && entry.d_type != DT_UNKNOWN) return false;
   struct stat stat = {};
   return ::fstatat(parent, entry.d_name, &stat, 0) == 0 && S_ISDIR(stat.st_mode);
-}
-
-FileIdentity IdentityOf(const struct stat& stat) {
-  return {.device = stat.st_dev,
-          .inode = stat.st_ino,
-          .size_bytes = stat.st_size,
-          .modified_ns = stat.st_mtim.tv_sec * 1'000'000'000 + stat.st_mtim.tv_nsec};
 }
 
 // What a descriptor refers to, as an absolute path; empty if the system does not tell.
