@@ -27,6 +27,11 @@ grpc::Slice SliceOf(std::span<const std::byte> bytes, std::shared_ptr<const void
       new Keep{std::move(memory), std::move(in_flight)});
 }
 
+// Whether what starts there in a file has a whole block at its front.
+bool IsWholeBlock(std::int64_t offset, std::int64_t run_bytes) {
+  return offset % MappedFile::kBlockBytes == 0 && run_bytes >= MappedFile::kBlockBytes;
+}
+
 }  // namespace
 
 ChunkSource::ChunkSource(StreamPlan plan, IoMode io, std::shared_ptr<BufferPool> buffers,
@@ -39,6 +44,14 @@ ChunkSource::ChunkSource(StreamPlan plan, IoMode io, std::shared_ptr<BufferPool>
   std::ranges::stable_sort(order_, {}, [this](std::size_t i) {
     return std::tuple(plan_.reads[i].file->path(), plan_.reads[i].source_offset);
   });
+}
+
+bool ChunkSource::NextIsReady() const {
+  if (!started_ || results_sent_ < plan_.results.size() || !keeps_checksums() || !cursor_) return false;
+  const PlannedRead& read = plan_.reads[order_[order_position_]];
+  const std::int64_t offset = read.source_offset + cursor_->source_position();
+  const std::int64_t run = std::min(cursor_->run_remaining_bytes(), read.result_end - cursor_->position());
+  return IsWholeBlock(offset, run) && read.file->BlockIsReady(offset / MappedFile::kBlockBytes);
 }
 
 absl::StatusOr<grpc::ByteBuffer> ChunkSource::Next() {
@@ -103,7 +116,11 @@ absl::Status ChunkSource::AddBytes(const PlannedRead& read, std::int64_t size_by
   while (size_bytes > 0) {
     const std::int64_t offset = read.source_offset + cursor_->source_position();
     const std::int64_t run_bytes = std::min(cursor_->run_remaining_bytes(), size_bytes);
-    if (absl::Status status = read.file->Populate(offset, run_bytes); absl::IsUnimplemented(status)) {
+    const bool is_block = keeps_checksums() && IsWholeBlock(offset, run_bytes);
+    const std::int64_t block = offset / MappedFile::kBlockBytes;
+    if (is_block && read.file->BlockIsReady(block)) {
+      // Nothing to wait for.
+    } else if (absl::Status status = read.file->Populate(offset, run_bytes); absl::IsUnimplemented(status)) {
       // Then touching the mapping would make gRPC's threads wait for the disk.
       io_ = IoMode::kPread;
       return Gather(read, size_bytes, data);
@@ -113,9 +130,7 @@ absl::Status ChunkSource::AddBytes(const PlannedRead& read, std::int64_t size_by
     cursor_->Next(run_bytes);
     size_bytes -= run_bytes;
     // A block fills the message alone: that is what the sizes of segments are chosen for.
-    if (keeps_checksums() && run_bytes == MappedFile::kBlockBytes && offset % MappedFile::kBlockBytes == 0) {
-      data.crc = read.file->BlockChecksum(offset / MappedFile::kBlockBytes);
-    }
+    if (is_block) data.crc = read.file->BlockChecksum(block);
     FlushGathered(data);
     const std::span<const std::byte> bytes =
         read.file->bytes().subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(run_bytes));
