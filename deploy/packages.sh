@@ -49,7 +49,7 @@ add_group() {
         libsimdjson-dev # the peer of the JSON benchmark
         iproute2        # gives them a network of their own
         python3-venv    # keeps the suite's packages, Arrow Flight among them, under build/
-        util-linux      # fincore: whether a file is in the page cache
+        util-linux-extra # fincore: whether a file is in the page cache
       )
       ;;
     sanitizers)
