@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -74,6 +75,7 @@ class Assembler {
   const std::string& generation() const { return generation_; }
   // One for each part, in their order.
   const std::vector<ReadResult>& results() const { return results_; }
+  std::vector<ReadResult> TakeResults() && { return std::move(results_); }
 
  private:
   absl::Status AddHeader(const v1::StreamHeader& header);

@@ -101,7 +101,7 @@ absl::Status FetchOperation::RunRequest(Link& link, const StreamRequest& request
     resumed = ResumeMessage(request, assembler.Resume(), assembler.generation());
     message = resumed.get();
   }
-  Merge(request, assembler);
+  Merge(request, std::move(assembler).TakeResults());
   return absl::OkStatus();
 }
 
@@ -138,9 +138,9 @@ absl::Status FetchOperation::AgreeOn(const std::string& generation) {
                                         Quote(result_.generation), Quote(generation)));
 }
 
-void FetchOperation::Merge(const StreamRequest& request, const Assembler& assembler) {
+void FetchOperation::Merge(const StreamRequest& request, std::vector<ReadResult> results) {
   const std::lock_guard lock(mutex_);
-  for (std::size_t i = 0; i < request.reads.size(); ++i) result_.reads[request.reads[i]] = assembler.results()[i];
+  for (std::size_t i = 0; i < request.reads.size(); ++i) result_.reads[request.reads[i]] = std::move(results[i]);
 }
 
 void FetchOperation::Fail(const absl::Status& status) {

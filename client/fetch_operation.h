@@ -44,7 +44,7 @@ class FetchOperation {
   std::string AgreedGeneration();
   // Errors: ABORTED: another one was agreed on.
   absl::Status AgreeOn(const std::string& generation);
-  void Merge(const StreamRequest& request, const Assembler& assembler);
+  void Merge(const StreamRequest& request, std::vector<ReadResult> results);
   void Fail(const absl::Status& status);
   void ReportProgress();
   void ReportRetry(const absl::Status& status, absl::Duration delay);

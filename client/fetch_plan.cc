@@ -33,12 +33,13 @@ class LaneBuilder {
     // 0 would mean everything: nothing is asked for only where the result is empty.
     message.set_read_limit(end - begin);
     const std::size_t size = message.ByteSizeLong();
-    if (messages_.empty() || request_bytes_ + size > kMaxRequestBytes) {
+    if (plan_ == nullptr || request_bytes_ + size > kMaxRequestBytes) {
       Flush();
       request_bytes_ = 0;
+      plan_ = Request<v1::GetTensorsRequest>();
     }
     request_bytes_ += size;
-    messages_.push_back(std::move(message));
+    *plan_->add_reads() = std::move(message);
     current_.parts.push_back({.name = read.tensor,
                               .begin = begin,
                               .end = end,
@@ -54,44 +55,45 @@ class LaneBuilder {
 
  private:
   void Flush() {
-    if (messages_.empty()) return;
-    if (messages_.size() > 1) {
-      auto request = Request<v1::GetTensorsRequest>("GetTensors");
-      for (v1::Read& message : messages_) *request->add_reads() = std::move(message);
-      current_.message = std::move(request);
-    } else if (messages_[0].has_slice()) {
-      auto request = RequestForOne<v1::GetSliceRequest>("GetSlice");
-      *request->mutable_slice() = messages_[0].slice();
+    if (plan_ == nullptr) return;
+    const v1::Read& first = plan_->reads(0);
+    if (plan_->reads_size() > 1) {
+      current_.method = "GetTensors";
+      current_.message = std::move(plan_);
+    } else if (first.has_slice()) {
+      current_.method = "GetSlice";
+      auto request = RequestFor<v1::GetSliceRequest>(first);
+      *request->mutable_slice() = first.slice();
       current_.message = std::move(request);
     } else {
-      current_.message = RequestForOne<v1::GetTensorRequest>("GetTensor");
+      current_.method = "GetTensor";
+      current_.message = RequestFor<v1::GetTensorRequest>(first);
     }
+    plan_.reset();
     lane_.push_back(std::exchange(current_, {}));
-    messages_.clear();
   }
 
   template <typename Message>
-  std::unique_ptr<Message> Request(std::string method) {
+  std::unique_ptr<Message> Request() const {
     auto request = std::make_unique<Message>();
     request->set_model(std::string(model_));
     request->set_generation(generation_);
-    current_.method = std::move(method);
     return request;
   }
 
   template <typename Message>
-  std::unique_ptr<Message> RequestForOne(std::string method) {
-    auto request = Request<Message>(std::move(method));
-    request->set_tensor(messages_[0].tensor());
-    request->set_read_offset(messages_[0].read_offset());
-    request->set_read_limit(messages_[0].read_limit());
+  std::unique_ptr<Message> RequestFor(const v1::Read& read) const {
+    auto request = Request<Message>();
+    request->set_tensor(read.tensor());
+    request->set_read_offset(read.read_offset());
+    request->set_read_limit(read.read_limit());
     return request;
   }
 
   const std::string_view model_;
   const std::string& generation_;
   const std::span<const Read> reads_;
-  std::vector<v1::Read> messages_;
+  std::unique_ptr<v1::GetTensorsRequest> plan_;  // what was added since the last Flush; null if nothing was
   std::size_t request_bytes_ = 0;
   StreamRequest current_;
   Lane lane_;

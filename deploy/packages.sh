@@ -45,10 +45,11 @@ add_group() {
       ;;
     bench)
       wanted+=(
-        nginx-light     # the peer of the throughput benchmark
+        nginx-light     # the peer that sends ranges of files
         libsimdjson-dev # the peer of the JSON benchmark
         iproute2        # gives them a network of their own
-        procps          # finds nginx's processes
+        python3-venv    # keeps the suite's packages, Arrow Flight among them, under build/
+        util-linux-extra # fincore: whether a file is in the page cache
       )
       ;;
     sanitizers)

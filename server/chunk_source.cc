@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 #include <set>
 #include <span>
 #include <tuple>
 #include <utility>
 
 #include "lib/wire/chunk_encoder.h"
+#include "tensorferry/files/file_io.h"
 
 namespace tensorferry::server {
 namespace {
@@ -27,9 +29,10 @@ grpc::Slice SliceOf(std::span<const std::byte> bytes, std::shared_ptr<const void
       new Keep{std::move(memory), std::move(in_flight)});
 }
 
-// Whether what starts there in a file has a whole block at its front.
-bool IsWholeBlock(std::int64_t offset, std::int64_t run_bytes) {
-  return offset % MappedFile::kBlockBytes == 0 && run_bytes >= MappedFile::kBlockBytes;
+// Whether the bytes there begin with a block that can be sent as it is.
+bool IsReadyBlock(const MappedFile& file, std::int64_t offset, std::int64_t size_bytes) {
+  return offset % MappedFile::kBlockBytes == 0 && size_bytes >= MappedFile::kBlockBytes &&
+         file.BlockIsReady(offset / MappedFile::kBlockBytes);
 }
 
 }  // namespace
@@ -41,17 +44,38 @@ ChunkSource::ChunkSource(StreamPlan plan, IoMode io, std::shared_ptr<BufferPool>
     if (plan_.reads[i].result_begin < plan_.reads[i].result_end) order_.push_back(i);
   }
   // In the order of the files, so that the disk is read forwards.
-  std::ranges::stable_sort(order_, {}, [this](std::size_t i) {
-    return std::tuple(plan_.reads[i].file->path(), plan_.reads[i].source_offset);
-  });
+  const auto before = [this](std::size_t a, std::size_t b) {
+    const PlannedRead& x = plan_.reads[a];
+    const PlannedRead& y = plan_.reads[b];
+    if (x.file == y.file) return x.source_offset < y.source_offset;
+    return std::tie(x.file->path(), x.file) < std::tie(y.file->path(), y.file);
+  };
+  // Many plans are in that order.
+  if (!std::ranges::is_sorted(order_, before)) std::ranges::stable_sort(order_, before);
+  FindStretches();
+}
+
+void ChunkSource::FindStretches() {
+  stretch_ends_.resize(order_.size());
+  const PlannedRead* next = nullptr;
+  std::int64_t next_begin = 0;
+  for (std::size_t i = order_.size(); i-- > 0;) {
+    const PlannedRead& read = plan_.reads[order_[i]];
+    const SlicePlan::Cursor cursor(read.slice, read.result_begin);
+    const std::int64_t begin = read.source_offset + cursor.source_position();
+    const std::int64_t run_bytes = std::min(cursor.run_remaining_bytes(), read.result_end - read.result_begin);
+    const bool one_run = run_bytes == read.result_end - read.result_begin;
+    const bool goes_on = one_run && next != nullptr && next->file == read.file && next_begin == begin + run_bytes;
+    stretch_ends_[i] = goes_on ? stretch_ends_[i + 1] : begin + run_bytes;
+    next = &read;
+    next_begin = begin;
+  }
 }
 
 bool ChunkSource::NextIsReady() const {
   if (!started_ || results_sent_ < plan_.results.size() || !keeps_checksums() || !cursor_) return false;
   const PlannedRead& read = plan_.reads[order_[order_position_]];
-  const std::int64_t offset = read.source_offset + cursor_->source_position();
-  const std::int64_t run = std::min(cursor_->run_remaining_bytes(), read.result_end - cursor_->position());
-  return IsWholeBlock(offset, run) && read.file->BlockIsReady(offset / MappedFile::kBlockBytes);
+  return IsReadyBlock(*read.file, FilePosition(read), StretchBytes(read));
 }
 
 absl::StatusOr<grpc::ByteBuffer> ChunkSource::Next() {
@@ -70,9 +94,9 @@ absl::StatusOr<grpc::ByteBuffer> ChunkSource::Next() {
 void ChunkSource::AnnounceResults(v1::Chunk& head) {
   std::size_t size = 0;
   while (results_sent_ < plan_.results.size() && size < kMaxResultsBytes) {
-    const v1::ReadResult& result = plan_.results[results_sent_++];
+    v1::ReadResult& result = plan_.results[results_sent_++];
     size += result.ByteSizeLong();
-    *head.add_results() = result;
+    *head.add_results() = std::move(result);
   }
 }
 
@@ -83,66 +107,100 @@ absl::Status ChunkSource::AddSegments(v1::Chunk& head, Data& data) {
     const std::size_t index = order_[order_position_];
     const PlannedRead& read = plan_.reads[index];
     if (!cursor_) cursor_.emplace(read.slice, read.result_begin);
+    const std::int64_t fits = std::min(read.result_end - cursor_->position(), chunk_bytes - data.size_bytes);
+    const std::int64_t size_bytes = std::min(fits, BytesToBlockEnd(read, data));
+    if (size_bytes == 0) break;
     v1::Segment& segment = *head.add_segments();
     segment.set_read(static_cast<std::int64_t>(index));
     segment.set_result_offset(cursor_->position());
-    const std::int64_t fits = std::min(read.result_end - cursor_->position(), chunk_bytes - data.size_bytes);
-    segment.set_size_bytes(SegmentBytes(read, data, fits));
-    if (absl::Status status = AddBytes(read, segment.size_bytes(), data); !status.ok()) return status;
+    segment.set_size_bytes(size_bytes);
+    if (absl::Status status = AddBytes(read, size_bytes, data); !status.ok()) return status;
     if (cursor_->position() == read.result_end) {
       cursor_.reset();
       reader_.reset();
       ++order_position_;
     }
-    if (segment.size_bytes() < fits) break;
+    if (size_bytes < fits) break;
   }
+  const std::shared_ptr<const MappedFile> file = data.mapped_file;
+  const bool is_block = data.is_stretch() && data.size_bytes == MappedFile::kBlockBytes &&
+                        data.mapped_begin % MappedFile::kBlockBytes == 0;
+  if (absl::Status status = FlushMapped(data); !status.ok()) return status;
+  if (is_block && keeps_checksums()) data.crc = file->BlockChecksum(data.mapped_begin / MappedFile::kBlockBytes);
   return absl::OkStatus();
 }
 
-std::int64_t ChunkSource::SegmentBytes(const PlannedRead& read, const Data& data, std::int64_t fits) const {
-  if (!keeps_checksums() || data.size_bytes > 0) return fits;
-  const std::int64_t position = read.source_offset + cursor_->source_position();
-  const std::int64_t to_block_end = MappedFile::kBlockBytes - position % MappedFile::kBlockBytes;
-  const std::int64_t run = std::min(cursor_->run_remaining_bytes(), read.result_end - cursor_->position());
+std::int64_t ChunkSource::StretchBytes(const PlannedRead& read) const {
+  const std::int64_t run_bytes = std::min(cursor_->run_remaining_bytes(), read.result_end - cursor_->position());
+  return std::max(run_bytes, stretch_ends_[order_position_] - FilePosition(read));
+}
+
+std::int64_t ChunkSource::BytesToBlockEnd(const PlannedRead& read, const Data& data) const {
+  constexpr std::int64_t kNoBlock = std::numeric_limits<std::int64_t>::max();
+  const std::int64_t position = FilePosition(read);
+  const bool follows = data.is_stretch() && data.ends_at(*read.file, position);
+  if (!keeps_checksums() || (data.size_bytes > 0 && !follows)) return kNoBlock;
+  const std::int64_t in_block = position % MappedFile::kBlockBytes;
+  const std::int64_t to_block_end = in_block == 0 && data.size_bytes > 0 ? 0 : MappedFile::kBlockBytes - in_block;
   // Not worth a shorter message if no whole block follows it.
-  return run >= to_block_end + MappedFile::kBlockBytes ? to_block_end : fits;
+  return StretchBytes(read) >= to_block_end + MappedFile::kBlockBytes ? to_block_end : kNoBlock;
 }
 
 absl::Status ChunkSource::AddBytes(const PlannedRead& read, std::int64_t size_bytes, Data& data) {
   data.size_bytes += size_bytes;
-  if (io_ != IoMode::kMmap || read.slice.run_bytes() < kMinMappedBytes || size_bytes < kMinMappedBytes) {
+  const bool long_runs = std::min(read.slice.run_bytes(), size_bytes) >= kMinMappedBytes;
+  const bool in_stretch = cursor_->run_remaining_bytes() >= size_bytes &&
+                          (StretchBytes(read) >= kMinMappedBytes || data.ends_at(*read.file, FilePosition(read)));
+  if (io_ != IoMode::kMmap || !(long_runs || in_stretch)) {
+    if (absl::Status status = FlushMapped(data); !status.ok()) return status;
     return Gather(read, size_bytes, data);
   }
   while (size_bytes > 0) {
-    const std::int64_t offset = read.source_offset + cursor_->source_position();
+    const std::int64_t offset = FilePosition(read);
     const std::int64_t run_bytes = std::min(cursor_->run_remaining_bytes(), size_bytes);
-    const bool is_block = keeps_checksums() && IsWholeBlock(offset, run_bytes);
-    const std::int64_t block = offset / MappedFile::kBlockBytes;
-    if (is_block && read.file->BlockIsReady(block)) {
-      // Nothing to wait for.
-    } else if (absl::Status status = read.file->Populate(offset, run_bytes); absl::IsUnimplemented(status)) {
-      // Then touching the mapping would make gRPC's threads wait for the disk.
-      io_ = IoMode::kPread;
-      return Gather(read, size_bytes, data);
-    } else if (!status.ok()) {
-      return status;
+    if (!data.ends_at(*read.file, offset)) {
+      FlushGathered(data);
+      if (absl::Status status = FlushMapped(data); !status.ok()) return status;
+      data.mapped_file = read.file;
+      data.mapped_begin = offset;
     }
+    data.mapped_end = offset + run_bytes;
     cursor_->Next(run_bytes);
     size_bytes -= run_bytes;
-    // A block fills the message alone: that is what the sizes of segments are chosen for.
-    if (is_block) data.crc = read.file->BlockChecksum(block);
-    FlushGathered(data);
-    const std::span<const std::byte> bytes =
-        read.file->bytes().subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(run_bytes));
-    data.slices.push_back(SliceOf(bytes, read.file, in_flight_));
   }
   return absl::OkStatus();
 }
 
-absl::Status ChunkSource::Gather(const PlannedRead& read, std::int64_t size_bytes, Data& data) {
+absl::Status ChunkSource::FlushMapped(Data& data) {
+  if (data.mapped_file == nullptr) return absl::OkStatus();
+  const std::shared_ptr<const MappedFile> file = std::exchange(data.mapped_file, nullptr);
+  const std::int64_t size_bytes = data.mapped_end - data.mapped_begin;
+  if (keeps_checksums() && IsReadyBlock(*file, data.mapped_begin, size_bytes)) {
+    // Nothing to wait for.
+  } else if (absl::Status status = file->Populate(data.mapped_begin, size_bytes); absl::IsUnimplemented(status)) {
+    // Then touching the mapping would make gRPC's threads wait for the disk.
+    io_ = IoMode::kPread;
+    status = ReadExactly(file->fd(), data.mapped_begin, TakeRoom(size_bytes, data), file->path());
+    FlushGathered(data);
+    return status;
+  } else if (!status.ok()) {
+    return status;
+  }
+  const std::span<const std::byte> bytes =
+      file->bytes().subspan(static_cast<std::size_t>(data.mapped_begin), static_cast<std::size_t>(size_bytes));
+  data.slices.push_back(SliceOf(bytes, file, in_flight_));
+  return absl::OkStatus();
+}
+
+std::span<std::byte> ChunkSource::TakeRoom(std::int64_t size_bytes, Data& data) {
   if (data.buffer == nullptr) data.buffer = buffers_->Take();
-  const std::span<std::byte> destination(data.buffer.get() + data.gathered_end, static_cast<std::size_t>(size_bytes));
-  data.gathered_end += destination.size();
+  const std::span<std::byte> room(data.buffer.get() + data.gathered_end, static_cast<std::size_t>(size_bytes));
+  data.gathered_end += room.size();
+  return room;
+}
+
+absl::Status ChunkSource::Gather(const PlannedRead& read, std::int64_t size_bytes, Data& data) {
+  const std::span<std::byte> destination = TakeRoom(size_bytes, data);
   if (io_ != IoMode::kMmap) {
     if (!reader_) reader_.emplace(read.file, read.source_offset, read.source_size_bytes, io_);
     return reader_->Read(*cursor_, destination);

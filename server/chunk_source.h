@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -20,10 +21,10 @@
 
 namespace tensorferry::server {
 
-// Turns a plan into the messages of a stream, one at a time. Long runs of bytes are referred to in the mapping; short
-// ones are gathered in a pooled buffer, because many small slices cost gRPC more than one copy. Without the mapping
-// (IoMode) all of it is read into pooled buffers.
-// Not safe for concurrent use. Next may wait for the disk.
+// Turns a plan into the messages of a stream, one at a time. Long runs of bytes, and reads that follow each other in
+// their file, are referred to in the mapping; short runs are gathered in a pooled buffer, because many small slices
+// cost gRPC more than one copy. Without the mapping (IoMode) all of it is read into pooled buffers. Not safe for
+// concurrent use. Next may wait for the disk.
 class ChunkSource {
  public:
   // `in_flight` is referred to by all data that gRPC holds, and by this until the last message was taken.
@@ -56,9 +57,20 @@ class ChunkSource {
     std::vector<grpc::Slice> slices;
     std::int64_t size_bytes = 0;
     std::optional<std::uint32_t> crc;  // if all of it is one block whose checksum is kept
+    // Of what is in the mapping but not yet in a slice; null if nothing is.
+    std::shared_ptr<const MappedFile> mapped_file;
+    std::int64_t mapped_begin = 0;
+    std::int64_t mapped_end = 0;
     std::shared_ptr<std::byte[]> buffer;
     std::size_t gathered_begin = 0;  // of what is in the buffer but not yet in a slice
     std::size_t gathered_end = 0;
+
+    // Whether the data ends with what is in the mapping before `position` of `file`.
+    bool ends_at(const MappedFile& file, std::int64_t position) const {
+      return mapped_file.get() == &file && mapped_end == position;
+    }
+    // Whether there is data, and all of it follows each other in the mapping.
+    bool is_stretch() const { return mapped_file != nullptr && mapped_end - mapped_begin == size_bytes; }
   };
 
   // Whether a block of a file is just what fills a message.
@@ -66,19 +78,31 @@ class ChunkSource {
 
   void AnnounceResults(v1::Chunk& head);
   absl::Status AddSegments(v1::Chunk& head, Data& data);
-  // How much of the read goes into the message: what fits, but no more than to the end of the block where that lets
-  // the next messages be whole blocks, whose checksums are kept.
-  std::int64_t SegmentBytes(const PlannedRead& read, const Data& data, std::int64_t fits) const;
+  void FindStretches();
+  // Where in its file the read goes on that the cursor is in.
+  std::int64_t FilePosition(const PlannedRead& read) const { return read.source_offset + cursor_->source_position(); }
+  // How many bytes of the plan follow each other there.
+  std::int64_t StretchBytes(const PlannedRead& read) const;
+  // How much of the read may go into the message so that it, or the next ones, are whole blocks, whose checksums are
+  // kept.
+  std::int64_t BytesToBlockEnd(const PlannedRead& read, const Data& data) const;
   absl::Status AddBytes(const PlannedRead& read, std::int64_t size_bytes, Data& data);
   // Gathers from the mapping, or with pread.
   absl::Status Gather(const PlannedRead& read, std::int64_t size_bytes, Data& data);
+  // Memory in the pooled buffer.
+  std::span<std::byte> TakeRoom(std::int64_t size_bytes, Data& data);
+  // Turn what was added into slices. To be called before bytes of the other kind are added.
+  absl::Status FlushMapped(Data& data);
   void FlushGathered(Data& data);
 
-  const StreamPlan plan_;
+  StreamPlan plan_;  // without the results that were sent
   IoMode io_;
   const std::shared_ptr<BufferPool> buffers_;
   std::shared_ptr<void> in_flight_;
   std::vector<std::size_t> order_;  // of the reads that have bytes to send
+  // Of each of those: where in the file the bytes end that follow its first and each other, in it and, if it is one
+  // run, in the reads behind it.
+  std::vector<std::int64_t> stretch_ends_;
   bool started_ = false;
   std::size_t results_sent_ = 0;
   std::size_t order_position_ = 0;

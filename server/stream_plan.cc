@@ -26,6 +26,12 @@ absl::StatusOr<SlicePlan> PlanSlice(const v1::Read& read, const safetensors::Ten
   return SlicePlan::Create(*spec, tensor.dtype, tensor.shape);
 }
 
+// The place of a tensor, which may be `guess`.
+std::optional<std::size_t> FindTensor(const Model& model, std::string_view name, std::size_t guess) {
+  if (guess < model.tensor_count() && model.tensor(guess).view.name == name) return guess;
+  return model.Find(name);
+}
+
 // Limits a read to what it asked for and adds it.
 absl::Status Add(PlannedRead read, std::int64_t read_offset, std::int64_t read_limit, v1::ReadResult result,
                  StreamPlan& plan) {
@@ -60,8 +66,9 @@ absl::StatusOr<std::shared_ptr<const Model>> FindModel(const Catalog& catalog, c
 }
 
 absl::Status AddRead(const Model& model, const v1::Read& read, StreamPlan& plan) {
-  const std::optional<std::size_t> index = model.Find(read.tensor());
+  const std::optional<std::size_t> index = FindTensor(model, read.tensor(), plan.next_tensor);
   if (!index) return absl::NotFoundError(fmt::format("there is no tensor {} in the model", Quote(read.tensor())));
+  plan.next_tensor = *index + 1;
   const Model::TensorRef tensor = model.tensor(*index);
   absl::StatusOr<SlicePlan> slice = PlanSlice(read, tensor.view);
   if (!slice.ok()) return WithSubject("tensor", read.tensor(), slice.status());

@@ -36,6 +36,8 @@ struct StreamPlan {
   // Both in the order of the request.
   std::vector<v1::ReadResult> results;
   std::vector<PlannedRead> reads;
+  // The place of the tensor behind the last one in the model's order of names: most plans ask for it next.
+  std::size_t next_tensor = 0;
 };
 
 // The model that a request names. Errors: INVALID_ARGUMENT: no name; NOT_FOUND; FAILED_PRECONDITION: it cannot be

@@ -53,7 +53,7 @@ tensorferry_test(tensor_test
   LIBRARIES tensorferry::tensor tensorferry::checksum)
 tensorferry_test(safetensors_test
   SOURCES safetensors/header_cases_json.cc safetensors/header_cases_tensors.cc safetensors/header_mutation_test.cc
-          safetensors/header_test.cc safetensors/index_test.cc safetensors/writer_test.cc
+          safetensors/header_test.cc safetensors/index_test.cc safetensors/name_order_test.cc safetensors/writer_test.cc
   LIBRARIES tensorferry::safetensors)
 tensorferry_test(storage_test
   SOURCES storage/catalog_test.cc storage/generation_test.cc storage/mapped_file_test.cc storage/model_test.cc storage/reload_broken_test.cc

@@ -4,11 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "lib/safetensors/name_order.h"
 #include "lib/tensor/checked_math.h"
 #include "tensorferry/quote.h"
 
@@ -48,25 +49,33 @@ absl::StatusOr<Header> HeaderBuilder::Build(std::int64_t data_size_bytes) && {
   if (absl::Status status = OrderByOffset(data_size_bytes); !status.ok()) return status;
   header_.names_.shrink_to_fit();
   header_.shapes_.shrink_to_fit();
-  header_.entries_.shrink_to_fit();
   return std::move(header_);
 }
 
 absl::Status HeaderBuilder::OrderByName() {
-  const auto name = [this](const Header::Entry& entry) {
-    return std::string_view(header_.names_).substr(entry.name_offset, entry.name_size);
-  };
-  std::ranges::sort(header_.entries_, {}, name);
-  const auto twice = std::ranges::adjacent_find(header_.entries_, {}, name);
-  if (twice == header_.entries_.end()) return absl::OkStatus();
-  return absl::DataLossError(fmt::format("tensor {} is there twice", Quote(name(*twice))));
+  std::vector<std::string_view> names;
+  names.reserve(header_.entries_.size());
+  for (std::size_t i = 0; i < header_.tensor_count(); ++i) names.push_back(header_.tensor(i).name);
+  const std::vector<std::uint32_t> order = OrderOfNames(names);
+  std::vector<Header::Entry> ordered;
+  ordered.reserve(order.size());
+  header_.by_offset_.resize(order.size());
+  for (const std::uint32_t i : order) {
+    // For now in the order of the header, which nearly always is that of the offsets.
+    header_.by_offset_[i] = static_cast<std::uint32_t>(ordered.size());
+    ordered.push_back(header_.entries_[i]);
+  }
+  header_.entries_ = std::move(ordered);
+  for (std::size_t i = 1; i < order.size(); ++i) {
+    if (names[order[i]] != names[order[i - 1]]) continue;
+    return absl::DataLossError(fmt::format("tensor {} is there twice", Quote(names[order[i]])));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status HeaderBuilder::OrderByOffset(std::int64_t data_size_bytes) {
-  header_.by_offset_.resize(header_.entries_.size());
-  std::iota(header_.by_offset_.begin(), header_.by_offset_.end(), 0U);
-  std::ranges::sort(header_.by_offset_, {},
-                    [this](std::uint32_t i) { return std::pair(header_.entries_[i].begin, header_.entries_[i].end); });
+  const auto place = [this](std::uint32_t i) { return std::pair(header_.entries_[i].begin, header_.entries_[i].end); };
+  if (!std::ranges::is_sorted(header_.by_offset_, {}, place)) std::ranges::sort(header_.by_offset_, {}, place);
   std::int64_t covered = 0;
   for (std::size_t i = 0; i < header_.tensor_count(); ++i) {
     const TensorView tensor = header_.tensor_by_offset(i);

@@ -22,9 +22,9 @@ namespace tensorferry::safetensors {
 // it kept, and strings known to be UTF-8. `Derived` implements OnObject, OnObjectEnd, OnArray, OnArrayEnd,
 // OnName, OnText, OnUnsigned and OnOther, each returning whether to go on, and calls Fail to stop with a reason.
 //
-// RapidJSON, not simdjson: simdjson's document parser takes half the time on a 10 MB header (23 against 50 ms, bare, in
-// tests/benchmarks/json_parsers.cc) but refuses integers over 64 bits in fields that must be ignored, and its on-demand
-// parser does not look at what it skips. RapidJSON's iterative mode cannot exhaust the stack.
+// RapidJSON, not simdjson: simdjson refuses integers over 64 bits in fields that must be ignored, and its on-demand
+// parser does not look at what it skips. RapidJSON's iterative mode cannot exhaust the stack. Where time counts, in the
+// headers of large models, plain_header.cc is several times as fast as either (tests/benchmarks/json_parsers.cc).
 template <typename Derived>
 class JsonReader {
  public:

@@ -3,8 +3,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
 #include <optional>
+#include <set>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "lib/storage/fingerprint.h"
@@ -77,11 +83,54 @@ std::shared_ptr<const LoadedFile> FileLoader::Load(const RootDirectory::Listing&
     loaded->file->name = name;
     loaded->link_directory = root_.LinkDirectory(*open->file->file, directory);
   } else {
-    *loaded = LoadAnew(directory, name, kind, *identity);
+    *loaded = TakeAhead(directory, name, kind, *identity);
     if (loaded->file.ok()) open_.emplace(KeyOf(*loaded->identity, kind), loaded);
   }
   if (before != nullptr && FailedAlike(*before, *loaded)) return before;
   return loaded;
+}
+
+void FileLoader::LoadAhead(const RootDirectory::Listing& listing, const std::string& directory, const Files& files,
+                           const LoadedFiles& before) {
+  struct Task {
+    const std::string* name = nullptr;
+    ModelFile::Kind kind = ModelFile::Kind::kCompanion;
+    FileIdentity identity;
+    std::optional<LoadedFile> loaded = {};
+  };
+  std::vector<Task> tasks;
+  std::set<Key> keys;
+  for (const auto& [name, kind] : files) {
+    const absl::StatusOr<FileIdentity> identity = root_.Identify(listing, directory, name);
+    if (!identity.ok()) continue;
+    const auto known = before.find(name);
+    if (known != before.end() && known->second->identity == *identity) continue;
+    // Several names may lead to one file.
+    const Key key = KeyOf(*identity, kind);
+    if (FindOpen(key) == nullptr && keys.insert(key).second) tasks.push_back({&name, kind, *identity});
+  }
+  std::atomic<std::size_t> next = 0;
+  const auto work = [&] {
+    for (std::size_t i = next++; i < tasks.size(); i = next++) {
+      tasks[i].loaded = LoadAnew(directory, *tasks[i].name, tasks[i].kind, tasks[i].identity);
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
+    for (std::size_t i = 1; i < std::min({cores, kMaxThreads, tasks.size()}); ++i) threads.emplace_back(work);
+    work();
+  }
+  ahead_.clear();
+  for (Task& task : tasks) ahead_.emplace(*task.name, *std::move(task.loaded));
+}
+
+LoadedFile FileLoader::TakeAhead(const std::string& directory, const std::string& name, ModelFile::Kind kind,
+                                 const FileIdentity& identity) {
+  const auto found = ahead_.find(name);
+  // It may have changed since.
+  if (found == ahead_.end() || found->second.identity != identity) return LoadAnew(directory, name, kind, identity);
+  return std::move(ahead_.extract(found).mapped());
 }
 
 LoadedFile FileLoader::LoadAnew(const std::string& directory, const std::string& name, ModelFile::Kind kind,

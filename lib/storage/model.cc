@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "lib/safetensors/name_order.h"
 #include "lib/storage/fingerprint.h"
 #include "tensorferry/quote.h"
 
@@ -52,16 +53,22 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Create(std::vector<ModelFile
     }
   }
 
-  const auto name = [&ordered](const Place& place) {
-    return ordered[place.file].tensors->header().tensor(place.tensor).name;
-  };
-  std::ranges::stable_sort(model->tensors_, {}, name);
-  const auto twice = std::ranges::adjacent_find(model->tensors_, {}, name);
-  if (twice != model->tensors_.end()) {
-    return absl::DataLossError(fmt::format("tensor {} is both in file {} and in file {}", Quote(name(*twice)),
-                                           Quote(ordered[twice->file].name), Quote(ordered[(twice + 1)->file].name)));
+  std::vector<std::string_view> names;
+  names.reserve(model->tensors_.size());
+  for (const Place& place : model->tensors_) {
+    names.push_back(ordered[place.file].tensors->header().tensor(place.tensor).name);
   }
-  model->tensors_.shrink_to_fit();
+  const std::vector<std::uint32_t> order = safetensors::OrderOfNames(names);
+  std::vector<Place> by_name;
+  by_name.reserve(order.size());
+  for (const std::uint32_t i : order) by_name.push_back(model->tensors_[i]);
+  model->tensors_ = std::move(by_name);
+  for (std::size_t i = 1; i < order.size(); ++i) {
+    if (names[order[i]] != names[order[i - 1]]) continue;
+    const auto file_of = [&](std::size_t place) { return Quote(ordered[model->tensors_[place].file].name); };
+    return absl::DataLossError(
+        fmt::format("tensor {} is both in file {} and in file {}", Quote(names[order[i]]), file_of(i - 1), file_of(i)));
+  }
   for (std::size_t i = 0; i < model->tensor_count(); ++i) model->size_bytes_ += model->tensor(i).view.size_bytes();
   model->generation_ = GenerationOf(ordered);
   return model;

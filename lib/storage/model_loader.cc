@@ -122,7 +122,9 @@ std::shared_ptr<const ScannedDirectory> LoadDirectory(FileLoader& loader, const 
                                                       const std::shared_ptr<const ScannedDirectory>& before) {
   auto scanned = std::make_shared<ScannedDirectory>();
   scanned->id = listing.id;
-  for (const auto& [name, kind] : FilesOfModels(listing)) {
+  const FileLoader::Files files = FilesOfModels(listing);
+  loader.LoadAhead(listing, directory, files, before != nullptr ? before->files : LoadedFiles());
+  for (const auto& [name, kind] : files) {
     std::shared_ptr<const LoadedFile> file_before;
     if (before != nullptr) {
       if (const auto found = before->files.find(name); found != before->files.end()) file_before = found->second;

@@ -53,6 +53,41 @@ struct BitLoop {
   std::size_t dimension = 0;
 };
 
+// Copies `count` runs of the same size, which begin `stride_bytes` apart, next to each other. The size is a constant
+// where it is that of an element or a few: then a copy is a move or two, not a call.
+template <std::size_t kRunBytes>
+void CopyRunsOf(const std::byte* source, std::int64_t stride_bytes, std::int64_t count, std::byte* destination) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::memcpy(destination + i * static_cast<std::int64_t>(kRunBytes), source + i * stride_bytes, kRunBytes);
+  }
+}
+
+void CopyRuns(const std::byte* source, std::int64_t stride_bytes, std::size_t run_bytes, std::int64_t count,
+              std::byte* destination) {
+  switch (run_bytes) {
+    case 1:
+      return CopyRunsOf<1>(source, stride_bytes, count, destination);
+    case 2:
+      return CopyRunsOf<2>(source, stride_bytes, count, destination);
+    case 4:
+      return CopyRunsOf<4>(source, stride_bytes, count, destination);
+    case 8:
+      return CopyRunsOf<8>(source, stride_bytes, count, destination);
+    case 16:
+      return CopyRunsOf<16>(source, stride_bytes, count, destination);
+    case 32:
+      return CopyRunsOf<32>(source, stride_bytes, count, destination);
+    case 64:
+      return CopyRunsOf<64>(source, stride_bytes, count, destination);
+    default:
+      break;
+  }
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::memcpy(destination, source + i * stride_bytes, run_bytes);
+    destination += run_bytes;
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<SlicePlan> SlicePlan::Create(const SliceSpec& spec, Dtype dtype, std::span<const std::int64_t> shape) {
@@ -173,6 +208,20 @@ void SlicePlan::Cursor::AdvanceRun() {
 
 void SlicePlan::Cursor::Gather(std::span<const std::byte> source, std::span<std::byte> destination) {
   while (!destination.empty()) {
+    const auto whole_runs = static_cast<std::int64_t>(destination.size()) / plan_->run_bytes_;
+    if (run_position_ == 0 && whole_runs > 0 && !indices_.empty()) {
+      const Loop& loop = plan_->loops_.back();
+      const std::int64_t count = std::min(whole_runs, loop.count - indices_.back());
+      const auto run_bytes = static_cast<std::size_t>(plan_->run_bytes_);
+      CopyRuns(source.data() + run_start_, loop.stride_bytes, run_bytes, count, destination.data());
+      destination = destination.subspan(static_cast<std::size_t>(count) * run_bytes);
+      position_ += count * plan_->run_bytes_;
+      // All but the last: that one may end loops around this.
+      indices_.back() += count - 1;
+      run_start_ += (count - 1) * loop.stride_bytes;
+      AdvanceRun();
+      continue;
+    }
     const Run run = Next(static_cast<std::int64_t>(destination.size()));
     const auto size = static_cast<std::size_t>(run.size_bytes);
     std::memcpy(destination.data(), source.data() + run.source_offset, size);

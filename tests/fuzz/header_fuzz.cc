@@ -14,6 +14,8 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using tensorferry::fuzz::Check;
   const std::string_view file(reinterpret_cast<const char*>(data), size);
+  const std::string different = tensorferry::test::ReadersDiffer(file);
+  Check(different.empty(), different);
   const absl::StatusOr<tensorferry::safetensors::Header> header = tensorferry::test::ParseFile(file);
   if (!header.ok()) {
     const std::string message(header.status().message());

@@ -9,8 +9,10 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 
 #include "absl/status/status.h"
+#include "lib/safetensors/header_reader.h"
 #include "tensorferry/quote.h"
 #include "tests/testing/safetensors_bytes.h"
 
@@ -35,6 +37,38 @@ absl::StatusOr<safetensors::Header> ParseFile(std::string_view file, const safet
   std::copy_n(file.data() + kPrefix, header_size, json.get());
   return safetensors::Header::Parse({json.get(), header_size},
                                     static_cast<std::int64_t>(file.size() - kPrefix - header_size), limits);
+}
+
+std::string ReadersDiffer(std::string_view file) {
+  using safetensors::HeaderBuilder;
+  constexpr auto kPrefix = static_cast<std::size_t>(safetensors::kPrefixBytes);
+  if (file.size() < kPrefix) return {};
+  std::uint64_t size = 0;
+  for (std::size_t i = kPrefix; i-- > 0;) size = size << 8 | static_cast<std::uint8_t>(file[i]);
+  const std::string_view json = file.substr(kPrefix, size);
+  const auto data_size_bytes = static_cast<std::int64_t>(file.size() - kPrefix - json.size());
+  HeaderBuilder plain_builder(0);
+  if (!safetensors::ReadPlainHeader(json, data_size_bytes, {}, plain_builder)) return {};
+  HeaderBuilder builder(0);
+  if (absl::Status read = safetensors::ReadHeader(json, data_size_bytes, {}, builder); !read.ok()) {
+    return fmt::format("one reader accepts what is wrong: {}", std::string(read.message()));
+  }
+  const absl::StatusOr<safetensors::Header> plain = std::move(plain_builder).Build(data_size_bytes);
+  const absl::StatusOr<safetensors::Header> header = std::move(builder).Build(data_size_bytes);
+  if (plain.status() != header.status())
+    return fmt::format("{} and {}", plain.status().ToString(), header.status().ToString());
+  if (!plain.ok()) return {};
+  if (plain->tensor_count() != header->tensor_count()) return "the number of tensors";
+  if (plain->metadata() != header->metadata()) return "the metadata";
+  for (std::size_t i = 0; i < header->tensor_count(); ++i) {
+    const safetensors::TensorView a = plain->tensor(i);
+    const safetensors::TensorView b = header->tensor(i);
+    if (a.name != b.name || a.dtype != b.dtype || !std::ranges::equal(a.shape, b.shape) || a.begin != b.begin ||
+        a.end != b.end) {
+      return fmt::format("tensor {}", Quote(b.name));
+    }
+  }
+  return {};
 }
 
 std::string BrokenInvariant(const safetensors::Header& header) {

@@ -15,6 +15,10 @@ namespace tensorferry::test {
 // sees every step over its end.
 absl::StatusOr<safetensors::Header> ParseFile(std::string_view file, const safetensors::Limits& limits = {});
 
+// Nothing, or in what the reader of plain headers, where it accepts the file's header, and the one that judges all of
+// them differ.
+std::string ReadersDiffer(std::string_view file);
+
 // Nothing, or the promise of Header::Parse that this header breaks: tensors in order, inside the
 // data, tiling it, and each of the size that its dtype and shape say.
 std::string BrokenInvariant(const safetensors::Header& header);

@@ -137,25 +137,53 @@ TEST_F(ChunkSourceTest, RunsOfWholeBlocksAreExactWhereverTheyBeginAndWhateverThe
 }
 
 TEST_F(ChunkSourceTest, BlockThatChangedSinceItsChecksumWasTakenIsNoticedByTheReceiver) {
-  Serve({{"t", Dtype::kU8, {4 << 20}}});
-  chunk_bytes_ = 1 << 20;
-  const auto messages_with_mismatch = [&] {
+  std::vector<test::TensorSpec> many;
+  for (int i = 0; i < 1024; ++i) many.push_back({"t" + std::to_string(i), Dtype::kU8, {4 << 10}});
+  for (const std::vector<test::TensorSpec>& tensors : {{{"t", Dtype::kU8, {4 << 20}}}, many}) {
+    Serve(tensors);
+    chunk_bytes_ = 1 << 20;
+    const auto messages_with_mismatch = [&] {
+      StreamPlan plan;
+      for (const test::TensorSpec& tensor : tensors) EXPECT_TRUE(AddRead(*model_, ReadOf(tensor.name), plan).ok());
+      ChunkSource source(std::move(plan), IoMode::kMmap, BufferPool::Create(chunk_bytes_), nullptr);
+      int mismatches = 0;
+      while (!source.done()) {
+        absl::StatusOr<grpc::ByteBuffer> message = source.Next();
+        if (!message.ok() || !wire::DecodeChunk(*message).ok()) ++mismatches;
+      }
+      return mismatches;
+    };
+    EXPECT_EQ(messages_with_mismatch(), 0);
+    std::fstream file(directory_.Path("m.safetensors"));
+    file.seekp(2 << 20);
+    file.put(static_cast<char>(test::AsString(model_->files()[0].file->bytes()).at(2 << 20) + 1));
+    file.close();
+    EXPECT_EQ(messages_with_mismatch(), 1) << tensors.size() << " tensors";
+  }
+}
+
+TEST_F(ChunkSourceTest, ReadsInAndOutOfTheOrderOfTheFileAreExact) {
+  std::vector<test::TensorSpec> tensors;
+  for (int i = 0; i < 300; ++i) {
+    tensors.push_back({"t" + std::to_string(i), Dtype::kU8, {random_.Between(0, random_.OneIn(8) ? 300'000 : 5'000)}});
+  }
+  Serve(tensors);
+  for (const std::size_t chunk_bytes : std::initializer_list<std::size_t>{1 << 20, 64 << 10}) {
+    chunk_bytes_ = chunk_bytes;
     StreamPlan plan;
-    EXPECT_TRUE(AddRead(*model_, ReadOf("t"), plan).ok());
-    ChunkSource source(std::move(plan), IoMode::kMmap, BufferPool::Create(chunk_bytes_), nullptr);
-    int mismatches = 0;
-    while (!source.done()) {
-      absl::StatusOr<grpc::ByteBuffer> message = source.Next();
-      if (!message.ok() || !wire::DecodeChunk(*message).ok()) ++mismatches;
+    std::vector<std::string> expected;
+    for (const test::TensorSpec& tensor : tensors) {
+      if (random_.OneIn(10)) continue;  // a hole
+      const std::string data = DataOf(tensor.name);
+      v1::Read read = ReadOf(tensor.name);
+      if (random_.OneIn(10)) read.set_read_offset(random_.Between(0, static_cast<std::int64_t>(data.size())));
+      if (random_.OneIn(10)) read.set_read_limit(random_.Between(1, 6'000));
+      const std::string part = data.substr(static_cast<std::size_t>(read.read_offset()));
+      expected.push_back(read.read_limit() == 0 ? part : part.substr(0, static_cast<std::size_t>(read.read_limit())));
+      TF_ASSERT_OK(AddRead(*model_, read, plan));
     }
-    return mismatches;
-  };
-  EXPECT_EQ(messages_with_mismatch(), 0);
-  std::fstream file(directory_.Path("m.safetensors"));
-  file.seekp(2 << 20);
-  file.put(static_cast<char>(test::AsString(model_->files()[0].file->bytes()).at(2 << 20) + 1));
-  file.close();
-  EXPECT_EQ(messages_with_mismatch(), 1);
+    EXPECT_TRUE(Run(plan) == expected);
+  }
 }
 
 TEST_F(ChunkSourceTest, EveryOffsetAndLimitGivesThatPart) {

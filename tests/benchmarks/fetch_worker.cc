@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// fetch_worker: fetches reads from a tensorferryd, as one plan or one after another, whenever suite.py says so.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <fstream>
+#include <span>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "tensorferry/client.h"
+#include "tests/benchmarks/worker.h"
+
+namespace tensorferry::benchmarks {
+namespace {
+
+struct Line {
+  std::string tensor;
+  std::string slice;
+  std::size_t size_bytes = 0;
+};
+
+std::vector<Line> ReadLines(const std::string& path, std::size_t& total_bytes) {
+  std::vector<Line> lines;
+  std::ifstream file(path);
+  for (std::string text; std::getline(file, text);) {
+    std::istringstream fields(text);
+    Line line;
+    std::getline(fields, line.tensor, '\t');
+    std::getline(fields, line.slice, '\t');
+    fields >> line.size_bytes;
+    total_bytes += line.size_bytes;
+    lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
+std::string TextOf(const absl::Status& status) { return status.ok() ? std::string() : std::string(status.message()); }
+
+int Main(int argc, char** argv) {
+  std::string server;
+  std::string model;
+  std::string reads_path;
+  int connections = 1;
+  bool each = false;
+  CLI::App app("Fetches from a tensorferryd for the benchmark suite.", "fetch_worker");
+  app.add_option("--server", server, "The tensorferryd")->required();
+  app.add_option("--model", model, "The model")->required();
+  app.add_option("--reads", reads_path, "A file of lines: tensor, slice, result size in bytes, with tabs between")
+      ->required();
+  app.add_option("--connections", connections, "Connections to the server");
+  app.add_flag("--each", each, "One call for each read instead of one for all");
+  CLI11_PARSE(app, argc, argv);
+
+  std::size_t total_bytes = 0;
+  const std::vector<Line> lines = ReadLines(reads_path, total_bytes);
+  const auto client = Client::Connect(server, {.connections = connections});
+  if (!client.ok()) {
+    fmt::print(stderr, "{}\n", std::string(client.status().message()));
+    return 1;
+  }
+  return ServeRuns(total_bytes, [&](std::span<std::byte> memory, std::vector<double>& latencies) -> std::string {
+    std::vector<HostDestination> destinations;
+    std::vector<Read> reads;
+    destinations.reserve(lines.size());
+    reads.reserve(lines.size());
+    for (const Line& line : lines) {
+      destinations.emplace_back(memory.first(line.size_bytes));
+      memory = memory.subspan(line.size_bytes);
+      Read read{.tensor = line.tensor, .destination = &destinations.back()};
+      if (!line.slice.empty()) {
+        absl::StatusOr<SliceSpec> slice = SliceSpec::Parse(line.slice);
+        if (!slice.ok()) return TextOf(slice.status());
+        read.slice = *std::move(slice);
+      }
+      reads.push_back(std::move(read));
+    }
+    if (!each) return TextOf(client->Fetch(model, reads).status());
+    for (const Read& read : reads) {
+      const double start = Now();
+      const absl::Status status = client->Fetch(model, std::span(&read, 1)).status();
+      latencies.push_back(Now() - start);
+      if (!status.ok()) return TextOf(status);
+    }
+    return {};
+  });
+}
+
+}  // namespace
+}  // namespace tensorferry::benchmarks
+
+int main(int argc, char** argv) { return tensorferry::benchmarks::Main(argc, argv); }

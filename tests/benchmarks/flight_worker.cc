@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// flight_worker PORT RANGES: takes ranges from flight_server, one call each, into memory of its own, whenever suite.py
+// says so. RANGES is a file of lines: offset and size in bytes.
+#include <arrow/api.h>
+#include <arrow/flight/api.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/benchmarks/worker.h"
+
+namespace {
+
+using Range = std::pair<std::int64_t, std::size_t>;
+
+arrow::Status Get(arrow::flight::FlightClient& client, const Range& range, std::span<std::byte> memory) {
+  const arrow::flight::Ticket ticket{std::to_string(range.first) + ' ' + std::to_string(range.second)};
+  ARROW_ASSIGN_OR_RAISE(const auto stream, client.DoGet(ticket));
+  while (true) {
+    ARROW_ASSIGN_OR_RAISE(const arrow::flight::FlightStreamChunk chunk, stream->Next());
+    if (chunk.data == nullptr) break;
+    const auto size = static_cast<std::size_t>(chunk.data->num_rows());
+    if (size > memory.size()) return arrow::Status::Invalid("more than was asked for");
+    std::memcpy(memory.data(), chunk.data->column_data(0)->GetValues<std::byte>(1), size);
+    memory = memory.subspan(size);
+  }
+  return memory.empty() ? arrow::Status::OK() : arrow::Status::Invalid("less than was asked for");
+}
+
+arrow::Result<std::unique_ptr<arrow::flight::FlightClient>> Connect(int port) {
+  ARROW_ASSIGN_OR_RAISE(const auto location, arrow::flight::Location::ForGrpcTcp("127.0.0.1", port));
+  return arrow::flight::FlightClient::Connect(location);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) {
+    std::fputs("usage: flight_worker PORT RANGES\n", stderr);
+    return 2;
+  }
+  const auto client = Connect(std::stoi(argv[1]));
+  if (!client.ok()) {
+    std::fprintf(stderr, "flight_worker: %s\n", client.status().ToString().c_str());
+    return 1;
+  }
+  std::vector<Range> ranges;
+  std::size_t total_bytes = 0;
+  std::ifstream file(argv[2]);
+  for (Range range; file >> range.first >> range.second;) {
+    ranges.push_back(range);
+    total_bytes += range.second;
+  }
+  using tensorferry::benchmarks::Now;
+  return tensorferry::benchmarks::ServeRuns(
+      total_bytes, [&](std::span<std::byte> memory, std::vector<double>& latencies) -> std::string {
+        for (const Range& range : ranges) {
+          const double start = Now();
+          const arrow::Status status = Get(**client, range, memory.first(range.second));
+          latencies.push_back(Now() - start);
+          if (!status.ok()) return status.ToString();
+          memory = memory.subspan(range.second);
+        }
+        return {};
+      });
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// http_worker: takes ranges of a file from an HTTP server, one request each over kept connections, whenever suite.py
+// says so.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <fstream>
+#include <mutex>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/benchmarks/http_download.h"
+#include "tests/benchmarks/worker.h"
+
+namespace tensorferry::benchmarks {
+namespace {
+
+struct RangeToGet {
+  std::int64_t offset = 0;
+  std::size_t size_bytes = 0;
+  std::size_t place = 0;  // in memory
+};
+
+std::vector<RangeToGet> ReadRanges(const std::string& path, std::size_t& total_bytes) {
+  std::vector<RangeToGet> ranges;
+  std::ifstream file(path);
+  for (RangeToGet range; file >> range.offset >> range.size_bytes;) {
+    range.place = total_bytes;
+    total_bytes += range.size_bytes;
+    ranges.push_back(range);
+  }
+  return ranges;
+}
+
+// Gets the ranges one after another over one connection.
+std::string GetAll(HttpConnection& connection, const std::string& url, std::span<const RangeToGet> ranges,
+                   std::span<std::byte> memory, std::vector<double>& latencies) {
+  for (const RangeToGet& range : ranges) {
+    const double start = Now();
+    const absl::Status status = connection.Get(url, range.offset, memory.subspan(range.place, range.size_bytes));
+    latencies.push_back(Now() - start);
+    if (!status.ok()) return std::string(status.message());
+  }
+  return {};
+}
+
+int Main(int argc, char** argv) {
+  std::string server;
+  std::string url;
+  std::string ranges_path;
+  std::size_t connection_count = 1;
+  CLI::App app("Takes ranges of a file from an HTTP server for the benchmark suite.", "http_worker");
+  app.add_option("--server", server, "The HTTP server, host:port")->required();
+  app.add_option("--url", url, "The path of the file")->required();
+  app.add_option("--ranges", ranges_path, "A file of lines: offset and size in bytes")->required();
+  app.add_option("--connections", connection_count, "Connections, each with a thread and its part of the ranges")
+      ->check(CLI::Range(1, 64));
+  CLI11_PARSE(app, argc, argv);
+
+  std::size_t total_bytes = 0;
+  const std::vector<RangeToGet> ranges = ReadRanges(ranges_path, total_bytes);
+  std::vector<HttpConnection> connections;
+  for (std::size_t i = 0; i < connection_count; ++i) {
+    auto connection = HttpConnection::Open(server);
+    if (!connection.ok()) {
+      fmt::print(stderr, "{}\n", std::string(connection.status().message()));
+      return 1;
+    }
+    connections.push_back(*std::move(connection));
+  }
+  return ServeRuns(total_bytes, [&](std::span<std::byte> memory, std::vector<double>& latencies) {
+    if (connections.size() == 1) return GetAll(connections[0], url, ranges, memory, latencies);
+    std::mutex mutex;
+    std::string failed;
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 0; i < connections.size(); ++i) {
+      const std::size_t begin = ranges.size() * i / connections.size();
+      const std::size_t end = ranges.size() * (i + 1) / connections.size();
+      threads.emplace_back([&, i, mine = std::span(ranges).subspan(begin, end - begin)] {
+        std::vector<double> own;
+        std::string error = GetAll(connections[i], url, mine, memory, own);
+        const std::lock_guard lock(mutex);
+        latencies.insert(latencies.end(), own.begin(), own.end());
+        if (!error.empty()) failed = std::move(error);
+      });
+    }
+    threads.clear();
+    return failed;
+  });
+}
+
+}  // namespace
+}  // namespace tensorferry::benchmarks
+
+int main(int argc, char** argv) { return tensorferry::benchmarks::Main(argc, argv); }

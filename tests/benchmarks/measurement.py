@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Contenders that take turns, and the tables that come of it."""
+
+import contextlib
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from processes import Process, Usage, usage_of
+
+
+@dataclasses.dataclass
+class Sample:
+    """What one round took."""
+    seconds: float
+    client: Usage = Usage()
+    server: Usage = Usage()
+    latencies: list[float] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass
+class Contender:
+    """One of those that do the same work."""
+    name: str
+    run: Callable[[], Sample]
+    # What landed in the memory of its client, to compare; none where nothing lands.
+    check: Callable[[], str] | None = None
+    size_bytes: int = 0
+    samples: list[Sample] = dataclasses.field(default_factory=list)
+
+    def median_seconds(self) -> float:
+        return statistics.median(sample.seconds for sample in self.samples)
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """That one contender is at least so many times as fast, in bytes, as another."""
+    ours: str
+    peer: str
+    ratio: float
+
+
+@contextlib.contextmanager
+def worker(name: str, command: Sequence[object], pids: Sequence[int], size_bytes: int,
+           repeats: int = 1) -> Iterator[Contender]:
+    """A contender whose client is a worker (worker.h); a round of it is `repeats` runs."""
+    with Process(command) as process:
+        def run() -> Sample:
+            total = Sample(0.0)
+            before = usage_of(pids)
+            for _ in range(repeats):
+                seconds, cpu_seconds, faults, *latencies = process.ask("run").split()
+                total.seconds += float(seconds) / repeats
+                total.client += Usage(float(cpu_seconds), int(faults))
+                total.latencies += map(float, latencies or [seconds])
+            total.server = usage_of(pids) - before
+            return total
+        contender = Contender(name, run, lambda: process.ask("check").strip(), size_bytes)
+        yield contender
+        for sample in contender.samples:
+            sample.client = Usage(sample.client.cpu_seconds / repeats, sample.client.faults // repeats)
+            sample.server = Usage(sample.server.cpu_seconds / repeats, sample.server.faults // repeats)
+
+
+def take_turns(contenders: Sequence[Contender], rounds: int) -> None:
+    """Measures everyone once a round, after an untimed one; whoever goes second may find caches warmer, so the order turns."""
+    landed = {contender.name: contender.check() for contender in contenders if contender.check}
+    by_size = {contender.name: contender.size_bytes for contender in contenders}
+    for size in set(by_size.values()):
+        of_size = {name: crc for name, crc in landed.items() if by_size[name] == size}
+        if len(set(of_size.values())) > 1:
+            raise RuntimeError(f"not all landed the same bytes: {of_size}")
+    for turn in range(rounds):
+        for i in range(len(contenders)):
+            contender = contenders[(i + turn) % len(contenders)]
+            contender.samples.append(contender.run())
+            time.sleep(0.02)  # so that what one left undone is not the next one's
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def print_table(contenders: Sequence[Contender]) -> None:
+    print(f"{'':32} {'MB/s':>7} {'p50 ms':>9} {'p95 ms':>9} {'p99 ms':>9}"
+          f" {'client s/GB':>12} {'server s/GB':>12} {'faults/GB':>11}")
+    for contender in contenders:
+        seconds = contender.median_seconds()
+        latencies = [latency for sample in contender.samples for latency in sample.latencies or [sample.seconds]]
+        gigabytes = contender.size_bytes * len(contender.samples) / 1e9
+        client = sum((sample.client for sample in contender.samples), Usage())
+        server = sum((sample.server for sample in contender.samples), Usage())
+        columns = [f"{contender.name:32}", f"{contender.size_bytes / 1e6 / seconds:7.0f}" if gigabytes else f"{'':7}"]
+        columns += [f"{1000 * percentile(latencies, share):9.3f}" for share in (0.5, 0.95, 0.99)]
+        if gigabytes:
+            columns += [f"{client.cpu_seconds / gigabytes:12.3f}", f"{server.cpu_seconds / gigabytes:12.3f}",
+                        f"{(client.faults + server.faults) / gigabytes:11.0f}"]
+        print(" ".join(columns))
+
+
+def ratio(ours: Contender, peer: Contender) -> float:
+    """How many times as fast, in bytes or, where there are none, in runs: the median over the rounds."""
+    scale = ours.size_bytes / peer.size_bytes if peer.size_bytes else 1.0
+    return scale * statistics.median(b.seconds / a.seconds for a, b in zip(ours.samples, peer.samples, strict=True))

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The servers and workers that the benchmarks run, and what the kernel says of them."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import re
+import select
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+
+PATIENCE_SECONDS = 120
+
+NGINX_CONFIG = """
+{user}
+worker_processes {workers};
+daemon off;
+pid {directory}/nginx.pid;
+error_log {directory}/error.log;
+events {{}}
+http {{
+  access_log off;
+  sendfile on;
+  tcp_nopush on;
+  keepalive_requests 100000000;
+  keepalive_timeout 1h;
+  client_body_temp_path {directory}/body;
+  proxy_temp_path {directory}/proxy;
+  fastcgi_temp_path {directory}/fastcgi;
+  uwsgi_temp_path {directory}/uwsgi;
+  scgi_temp_path {directory}/scgi;
+  server {{
+    listen 127.0.0.1:{port};
+    root {root};
+  }}
+}}
+"""
+
+
+class Process:
+    """A program whose stdin and stdout are pipes. Ends with the `with` block that it is used in."""
+
+    def __init__(self, command: Sequence[object], log: pathlib.Path | None = None) -> None:
+        self.command = [str(part) for part in command]
+        # With what it says when it fails, unless that goes to a log.
+        stderr = open(log, "wb") if log else None
+        self.popen = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
+        if stderr:
+            stderr.close()
+
+    def __enter__(self) -> "Process":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.popen.terminate()
+        self.popen.wait()
+
+    def read_line(self) -> str:
+        assert self.popen.stdout is not None
+        if not select.select([self.popen.stdout], [], [], PATIENCE_SECONDS)[0]:
+            raise TimeoutError(f"{self.command[0]} says nothing")
+        line = self.popen.stdout.readline().decode()
+        if not line:
+            raise RuntimeError(f"{' '.join(self.command)} ended with {self.popen.wait()}")
+        return line
+
+    def ask(self, command: str) -> str:
+        """Sends a line and returns the one that answers it."""
+        assert self.popen.stdin is not None
+        self.popen.stdin.write(command.encode() + b"\n")
+        self.popen.stdin.flush()
+        return self.read_line()
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """A server that runs: where it listens, and its processes."""
+    address: str
+    pids: tuple[int, ...]
+
+
+@contextlib.contextmanager
+def tensorferryd(binaries: pathlib.Path, root: pathlib.Path, log: pathlib.Path) -> Iterator[Server]:
+    command = [binaries / "tensorferryd", "--root", root, "--listen", "127.0.0.1:0"]
+    with Process(command, log) as process:
+        address = process.read_line().removeprefix("tensorferryd listening on ").strip()
+        yield Server(address, (process.popen.pid,))
+
+
+@contextlib.contextmanager
+def flight_server(binaries: pathlib.Path, file: pathlib.Path) -> Iterator[Server]:
+    with Process([binaries / "flight_server", file, 1 << 20]) as process:
+        yield Server(process.read_line().strip(), (process.popen.pid,))
+
+
+@contextlib.contextmanager
+def nginx(root: pathlib.Path, directory: pathlib.Path) -> Iterator[Server]:
+    directory.mkdir(parents=True, exist_ok=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = directory / "nginx.conf"
+    config.write_text(NGINX_CONFIG.format(user="user root;" if os.geteuid() == 0 else "", workers=os.cpu_count(),
+                                          directory=directory, port=port, root=root))
+    log = directory / "error.log"
+    with Process(["nginx", "-p", directory, "-c", config, "-e", log], directory / "stderr.log") as process:
+        master = process.popen.pid
+        children = pathlib.Path(f"/proc/{master}/task/{master}/children")
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not (directory / "nginx.pid").exists() or not children.read_text():
+            if process.popen.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"nginx does not start: {log.read_text()}")
+            time.sleep(0.05)
+        yield Server(f"127.0.0.1:{port}", (master, *map(int, children.read_text().split())))
+
+
+@dataclasses.dataclass(frozen=True)
+class Usage:
+    """What processes have used up."""
+    cpu_seconds: float = 0.0
+    faults: int = 0
+
+    def __sub__(self, other: "Usage") -> "Usage":
+        return Usage(self.cpu_seconds - other.cpu_seconds, self.faults - other.faults)
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(self.cpu_seconds + other.cpu_seconds, self.faults + other.faults)
+
+
+def usage_of(pids: Sequence[int]) -> Usage:
+    """CPU time in steps of a clock tick, and page faults."""
+    total = Usage()
+    for pid in pids:
+        # The name, in parentheses, may hold anything; it is field 2.
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks = int(fields[11]) + int(fields[12])
+        total += Usage(ticks / os.sysconf("SC_CLK_TCK"), int(fields[7]) + int(fields[9]))
+    return total
+
+
+def private_bytes(pid: int) -> int:
+    """The memory of a process that is no file's."""
+    match = re.search(r"^RssAnon:\s+(\d+) kB$", pathlib.Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert match is not None
+    return int(match[1]) * 1024
