@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # deploy/packages.sh GROUP...: installs what is missing of these groups of Debian 12 packages: build, test, bench,
-# sanitizers, lint. As root, or with sudo. Does nothing, and needs neither, where all of them are there.
+# sanitizers, lint, image, container. As root, or with sudo. Does nothing, and needs neither, where all of them are there.
 set -euo pipefail
 
 fail() {
@@ -64,6 +64,22 @@ add_group() {
         shellcheck   # the scripts
       )
       ;;
+    image)
+      wanted+=(
+        ca-certificates # the authorities that --tls trusts: deploy/Containerfile takes them into the image
+      )
+      ;;
+    container)
+      wanted+=(
+        buildah    # makes the image
+        podman     # runs it
+        runc       # what podman starts containers with; crun needs other cgroups
+        netavark   # podman's network
+        conmon     # podman's watcher of a container
+        uidmap     # both want it
+        iproute2   # the network between the container and the client
+      )
+      ;;
     *) fail "there is no group of packages \"$1\"" ;;
   esac
 }
@@ -100,7 +116,7 @@ are_known() {
   done
 }
 
-if (($# == 0)); then fail "say which groups: build, test, bench, sanitizers, lint"; fi
+if (($# == 0)); then fail "say which groups: build, test, bench, sanitizers, lint, image, container"; fi
 wanted=()
 for group in "$@"; do add_group "$group"; done
 if ! command -v dpkg-query apt-get >/dev/null; then
