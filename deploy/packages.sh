@@ -66,18 +66,16 @@ add_group() {
       ;;
     image)
       wanted+=(
-        ca-certificates # the authorities that --tls trusts: deploy/Containerfile takes them into the image
+        ca-certificates # the authorities that --tls trusts
       )
       ;;
     container)
       wanted+=(
-        buildah    # makes the image
-        podman     # runs it
-        runc       # what podman starts containers with; crun needs other cgroups
-        netavark   # podman's network
-        conmon     # podman's watcher of a container
-        uidmap     # both want it
-        iproute2   # the network between the container and the client
+        buildah         # makes the image
+        podman          # runs it
+        runc            # what podman starts containers with; crun needs newer cgroups
+        iproute2        # the network between the container and the client
+        ca-certificates # goes into the image
       )
       ;;
     *) fail "there is no group of packages \"$1\"" ;;
