@@ -46,7 +46,7 @@ class MetricNamesTest(TlsFixture):
         (self.root / "bad.safetensors").write_bytes(b"bad")
         server = self.serve_tls("--admin-listen", "127.0.0.1:0")
         self.fetch(server, "--tls-ca", str(self.authority.certificate))
-        with urllib.request.urlopen(f"http://{server.admin_address}/metrics", timeout=20) as response:
+        with urllib.request.urlopen(f"http://{server.admin}/metrics", timeout=20) as response:
             self.series = promql.parse_series(response.read().decode())
 
     def labels_of(self, metric: str) -> set[str]:
