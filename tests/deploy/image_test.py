@@ -205,7 +205,8 @@ class ImageTest(unittest.TestCase):
         self.assertEqual(container["command"][:2], ["tensorferry", "pull"])
         command = [{"my-model": "m"}.get(word, word) for word in container["command"]]
         flags = flags_of(pod, container, {"weights": weights}, str(2 * MEMORY_BYTES))
-        flags += ["--env", f"TENSORFERRY_SERVER={Network.SERVER_ADDRESS}:7070"]
+        host = manifests.environment(container)["TENSORFERRY_SERVER"].removeprefix("dns:///").rsplit(":", 1)[0]
+        flags += ["--add-host", f"{host}:{Network.SERVER_ADDRESS}"]
         self.engine.output("podman", "run", "--rm", "--network", f"ns:/run/netns/{self.network.client}", *flags,
                            "--entrypoint", command[0], TAG, *command[1:])
         self.assertEqual(harness.sha256(weights / "my-model/model.safetensors"), harness.sha256(original))

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -44,13 +45,12 @@ def rendered_text(name: str) -> str:
 
 
 @contextlib.contextmanager
-def combined(overlay: str, components: list[str]) -> Iterator[str]:
-    """A kustomization as an operator would write it, of an overlay and components; relative to deploy/kubernetes."""
+def written_by_operator(kustomization: str) -> Iterator[str]:
+    """A directory with this kustomization.yaml, for which the repository lies beside it under the name tensorferry."""
     with tempfile.TemporaryDirectory() as directory:
-        here = pathlib.Path(os.path.relpath(KUBERNETES, directory))
-        text = {"resources": [str(here / overlay)],
-                "components": [str(here / "components" / name) for name in components]}
-        (pathlib.Path(directory) / "kustomization.yaml").write_text(yaml.safe_dump(text))
+        here = os.path.relpath(REPOSITORY, directory)
+        text = re.sub(r"\btensorferry/deploy/", f"{here}/deploy/", kustomization)
+        (pathlib.Path(directory) / "kustomization.yaml").write_text(text)
         yield directory
 
 

@@ -37,6 +37,12 @@ def project_version() -> str:
     return re.search(r"project\(tensorferry VERSION (\S+)", text)[1]
 
 
+COMBINATION = """
+resources: [tensorferry/deploy/kubernetes/{overlay}]
+components: [tensorferry/deploy/kubernetes/components/tls, tensorferry/deploy/kubernetes/components/monitoring]
+"""
+
+
 def for_each(names: list[str]) -> Callable:
     """A test of each of these directories and examples."""
     def decorate(test: Callable) -> Callable:
@@ -220,9 +226,21 @@ class ManifestsTest(unittest.TestCase):
         self.assertEqual(dashboard["metadata"]["labels"]["grafana_dashboard"], "1")
         self.assertEqual(dashboard["data"]["tensorferry.json"], (manifests.MONITORING / "dashboard.json").read_text())
 
+    def test_what_the_readme_says_to_write_can_be_rendered(self) -> None:
+        text = (manifests.REPOSITORY / "deploy/README.md").read_text()
+        mine, patch = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+        with manifests.written_by_operator(mine + patch) as directory:
+            container = pod_of(server(directory))["containers"][0]
+            self.assertEqual(container["image"], f"registry.example/tensorferry:{project_version()}")
+            self.assertEqual({resource["metadata"]["namespace"] for resource in resources(directory)}, {"tensorferry"})
+            settings = manifests.environment(container)
+            for name in ("TENSORFERRY_TLS_CERT", "TENSORFERRY_MAX_STREAMS"):
+                self.assertIn(name, settings)
+            self.assertTrue(of_kind(directory, "PodMonitor"))
+
     @for_each(["overlays/node-local", "overlays/image-volume"])
     def test_components_go_with_every_overlay(self, name: str) -> None:
-        with manifests.combined(name, ["tls", "monitoring"]) as both:
+        with manifests.written_by_operator(COMBINATION.format(overlay=name)) as both:
             settings = manifests.environment(pod_of(server(both))["containers"][0])
             self.assertIn("TENSORFERRY_TLS_CERT", settings)
             self.assertNotIn("TENSORFERRY_INSECURE", settings)
