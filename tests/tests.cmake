@@ -88,7 +88,7 @@ if(NOT TENSORFERRY_SANITIZE)
   add_test(NAME install_test COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/install/install_test.sh ${PROJECT_BINARY_DIR} ${PROJECT_SOURCE_DIR})
   set_tests_properties(install_test PROPERTIES ENVIRONMENT "${TEST_ENVIRONMENT}" TIMEOUT ${TEST_TIMEOUT})
   # What is deployed is the release.
-  foreach(TEST IN ITEMS image manifests monitoring pod_security systemd)
+  foreach(TEST IN ITEMS image manifests monitoring pod_security settings systemd)
     tensorferry_python_test(deploy_${TEST}_test deploy/${TEST}_test.py)
   endforeach()
 endif()
