@@ -26,10 +26,14 @@ def dashboard() -> dict:
     return json.loads((manifests.MONITORING / "dashboard.json").read_text())
 
 
+def dashboard_targets() -> list[dict]:
+    return [target for panel in dashboard()["panels"] for target in panel.get("targets", [])]
+
+
 def dashboard_expressions() -> list[str]:
-    panels = [target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", [])]
     variables = dashboard()["templating"]["list"]
-    return panels + [variable["definition"] for variable in variables if variable["type"] == "query"]
+    return [target["expr"] for target in dashboard_targets()] + [
+        variable["definition"] for variable in variables if variable["type"] == "query"]
 
 
 def alerts() -> list[dict]:
@@ -119,23 +123,31 @@ class DashboardTest(unittest.TestCase):
                     self.assertEqual(target["datasource"]["uid"], "${datasource}")
 
 
-class AlertsTest(unittest.TestCase):
+class PromtoolTest(unittest.TestCase):
+    """What Prometheus itself says of expressions."""
 
-    def promtool(self, *args: object) -> None:
+    def promtool(self, rules: dict, *args: object) -> None:
         if shutil.which("promtool") is None:
             self.skipTest("there is no promtool here: Debian's package prometheus has it")
         with tempfile.TemporaryDirectory() as directory:
-            rules = pathlib.Path(directory) / "rules.yaml"
-            rules.write_text(yaml.safe_dump(manifests.alert_groups()))
+            (pathlib.Path(directory) / "rules.yaml").write_text(yaml.safe_dump(rules))
             shutil.copy(ALERT_CASES, directory)
             result = subprocess.run(["promtool", *args], cwd=directory, capture_output=True, text=True, check=False)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
 
     def test_prometheus_accepts_the_rules(self) -> None:
-        self.promtool("check", "rules", "rules.yaml")
+        self.promtool(manifests.alert_groups(), "check", "rules", "rules.yaml")
 
     def test_alerts_fire_when_they_should(self) -> None:
-        self.promtool("test", "rules", ALERT_CASES.name)
+        self.promtool(manifests.alert_groups(), "test", "rules", ALERT_CASES.name)
+
+    def test_prometheus_accepts_the_dashboard(self) -> None:
+        expressions = [target["expr"].replace("$__rate_interval", "5m") for target in dashboard_targets()]
+        rules = [{"record": f"panel{i}", "expr": expression} for i, expression in enumerate(expressions)]
+        self.promtool({"groups": [{"name": "dashboard", "rules": rules}]}, "check", "rules", "rules.yaml")
+
+
+class AlertsTest(unittest.TestCase):
 
     def test_every_alert_has_a_case(self) -> None:
         cases = [case for test in yaml.safe_load(ALERT_CASES.read_text())["tests"] for case in test["alert_rule_test"]]
