@@ -91,6 +91,7 @@ if(NOT TENSORFERRY_SANITIZE)
   foreach(TEST IN ITEMS image manifests monitoring pod_security settings systemd)
     tensorferry_python_test(deploy_${TEST}_test deploy/${TEST}_test.py)
   endforeach()
+  set_tests_properties(deploy_image_test PROPERTIES SKIP_RETURN_CODE 77)
 endif()
 # These measure memory or use most of a core: alone they say what they mean.
 set_tests_properties(e2e_memory_test PROPERTIES RUN_SERIAL ON)

@@ -56,7 +56,7 @@ class Engine:
             raise unittest.SkipTest("only root can make and run containers here")
         missing = [program for program in PROGRAMS if shutil.which(program) is None]
         if missing:
-            raise unittest.SkipTest(f"{', '.join(missing)} are missing: deploy/packages.sh container")
+            raise unittest.SkipTest(f"not installed: {', '.join(missing)} (deploy/packages.sh container)")
         self._environment = os.environ | {"CONTAINERS_STORAGE_CONF": str(directory / "storage.conf"),
                                           "CONTAINERS_CONF": str(directory / "containers.conf")}
         # vfs needs nothing of the kernel.

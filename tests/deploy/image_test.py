@@ -213,4 +213,9 @@ class ImageTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    result = unittest.main(exit=False).result
+    for _, reason in result.skipped:
+        print(f"skipped: {reason}", file=sys.stderr)
+    if result.skipped and result.testsRun == 0:
+        sys.exit(77)  # ctest then says that it was skipped
+    sys.exit(not result.wasSuccessful())
