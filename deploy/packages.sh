@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # deploy/packages.sh GROUP...: installs what is missing of these groups of Debian 12 packages: build, test, bench,
-# sanitizers, lint. As root, or with sudo. Does nothing, and needs neither, where all of them are there.
+# sanitizers, lint, image, container. As root, or with sudo. Does nothing, and needs neither, where all of them are there.
 set -euo pipefail
 
 fail() {
@@ -65,6 +65,20 @@ add_group() {
         shellcheck   # the scripts
       )
       ;;
+    image)
+      wanted+=(
+        ca-certificates # the authorities that --tls trusts
+      )
+      ;;
+    container)
+      wanted+=(
+        buildah         # makes the image
+        podman          # runs it
+        runc            # what podman starts containers with; crun needs newer cgroups
+        iproute2        # the network between the container and the client
+        ca-certificates # goes into the image
+      )
+      ;;
     *) fail "there is no group of packages \"$1\"" ;;
   esac
 }
@@ -101,7 +115,7 @@ are_known() {
   done
 }
 
-if (($# == 0)); then fail "say which groups: build, test, bench, sanitizers, lint"; fi
+if (($# == 0)); then fail "say which groups: build, test, bench, sanitizers, lint, image, container"; fi
 wanted=()
 for group in "$@"; do add_group "$group"; done
 if ! command -v dpkg-query apt-get >/dev/null; then

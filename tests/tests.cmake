@@ -88,6 +88,11 @@ if(NOT TENSORFERRY_SANITIZE)
   # What it links would need the sanitizer, too.
   add_test(NAME install_test COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/install/install_test.sh ${PROJECT_BINARY_DIR} ${PROJECT_SOURCE_DIR})
   set_tests_properties(install_test PROPERTIES ENVIRONMENT "${TEST_ENVIRONMENT}" TIMEOUT ${TEST_TIMEOUT})
+  # What is deployed is the release.
+  foreach(TEST IN ITEMS image manifests monitoring pod_security settings systemd)
+    tensorferry_python_test(deploy_${TEST}_test deploy/${TEST}_test.py)
+  endforeach()
+  set_tests_properties(deploy_image_test PROPERTIES SKIP_RETURN_CODE 77)
 endif()
 # These measure memory or use most of a core: alone they say what they mean.
 set_tests_properties(e2e_memory_test PROPERTIES RUN_SERIAL ON)
