@@ -9,11 +9,13 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "server/buffer_pool.h"
 #include "server/options.h"
+#include "server/pinned_bytes.h"
 #include "server/run_reader.h"
 #include "server/stream_plan.h"
 #include "tensorferry/tensor/slice_plan.h"
@@ -26,8 +28,10 @@ namespace tensorferry::server {
 // Not safe for concurrent use. Next may wait for the disk.
 class ChunkSource {
  public:
-  // `in_flight` is referred to by all data that gRPC holds, and by this until the last message was taken.
-  ChunkSource(StreamPlan plan, IoMode io, std::shared_ptr<BufferPool> buffers, std::shared_ptr<void> in_flight);
+  // `in_flight` is referred to by all data that gRPC holds, and by this until the last message was taken; `pinned`
+  // counts that data.
+  ChunkSource(StreamPlan plan, IoMode io, std::shared_ptr<BufferPool> buffers, std::shared_ptr<PinnedBytes> pinned,
+              std::shared_ptr<void> in_flight);
 
   // Whether a message was taken.
   bool started() const { return started_; }
@@ -70,10 +74,13 @@ class ChunkSource {
   // Gathers from the mapping, or with pread.
   absl::Status Gather(const PlannedRead& read, std::int64_t size_bytes, Data& data);
   void FlushGathered(Data& data);
+  // Bytes that `memory` keeps alive, as gRPC holds them.
+  grpc::Slice SliceOf(std::span<const std::byte> bytes, std::shared_ptr<const void> memory) const;
 
   const StreamPlan plan_;
   IoMode io_;
   const std::shared_ptr<BufferPool> buffers_;
+  const std::shared_ptr<PinnedBytes> pinned_;
   std::shared_ptr<void> in_flight_;
   std::vector<std::size_t> order_;  // of the reads that have bytes to send
   bool started_ = false;

@@ -41,14 +41,15 @@ ChunkStream* ChunkStream::Start(StreamPlan plan, StreamRegistry::Ticket ticket, 
   const auto in_flight = std::make_shared<InFlight>(stream, *resources.workers);
   if (resources.io == IoMode::kMmap && plan.header.size_bytes() <= kMaxCachedBytes &&
       plan.reads.size() <= kMaxCachedReads) {
-    stream->source_.emplace(plan, IoMode::kPreadCached, resources.buffers, in_flight);
+    stream->source_.emplace(plan, IoMode::kPreadCached, resources.buffers, resources.pinned, in_flight);
     absl::StatusOr<grpc::ByteBuffer> message = stream->NextMessage();
     if (message.ok() && stream->source_->done()) {
       stream->ready_.push_back(*std::move(message));
       stream->source_done_ = true;
     }
   }
-  if (!stream->source_done_) stream->source_.emplace(std::move(plan), resources.io, resources.buffers, in_flight);
+  if (!stream->source_done_)
+    stream->source_.emplace(std::move(plan), resources.io, resources.buffers, resources.pinned, in_flight);
   resources.registry->Watch(stream);
   stream->Advance();
   return stream.get();

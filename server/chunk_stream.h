@@ -24,6 +24,7 @@ namespace tensorferry::server {
 struct StreamResources {
   IoMode io = IoMode::kMmap;
   std::shared_ptr<BufferPool> buffers;
+  std::shared_ptr<PinnedBytes> pinned;
   WorkerPool* workers = nullptr;
   StreamRegistry* registry = nullptr;
 };
