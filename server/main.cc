@@ -8,8 +8,10 @@
 #include <chrono>
 #include <cstdio>
 #include <ctime>
+#include <future>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <utility>
 
@@ -55,6 +57,21 @@ int Fail(const absl::Status& status) {
   return 1;
 }
 
+// Loads what is to be served. With full fingerprints that can take long, so a signal that ends the server ends it, too:
+// then with CANCELLED.
+absl::StatusOr<std::shared_ptr<const Catalog>> LoadUnlessSignalled(const Options& options) {
+  std::stop_source stop;
+  std::future<absl::StatusOr<std::shared_ptr<const Catalog>>> catalog = std::async(std::launch::async, [&] {
+    return Catalog::Load(options.root, {.fingerprint = options.fingerprint, .stop = stop.get_token()});
+  });
+  const sigset_t signals = EndSignals();
+  constexpr timespec kNoPause = {};
+  while (catalog.wait_for(std::chrono::milliseconds(20)) != std::future_status::ready) {
+    if (sigtimedwait(&signals, nullptr, &kNoPause) > 0) stop.request_stop();
+  }
+  return catalog.get();
+}
+
 // Waits for a signal that ends the server and returns it.
 int ServeUntilSignal(const sigset_t& signals, CatalogWatcher& watcher) {
   while (true) {
@@ -86,7 +103,8 @@ int Main(int argc, char** argv) {
   SurviveBusErrors();
   RaiseDescriptorLimit();
 
-  absl::StatusOr<std::shared_ptr<const Catalog>> catalog = Catalog::Load(options->root);
+  absl::StatusOr<std::shared_ptr<const Catalog>> catalog = LoadUnlessSignalled(*options);
+  if (absl::IsCancelled(catalog.status())) return 0;
   if (!catalog.ok()) return Fail(catalog.status());
   LogCatalog(options->root, **catalog);
   // Moved: the first catalog must not outlive its replacement.
@@ -96,7 +114,7 @@ int Main(int argc, char** argv) {
   fmt::print("tensorferryd listening on {}\n", (*server)->address());
   std::fflush(stdout);
 
-  CatalogWatcher watcher(options->root, options->rescan_interval, (*server)->catalog());
+  CatalogWatcher watcher(options->root, options->fingerprint, options->rescan_interval, (*server)->catalog());
   const int signal = ServeUntilSignal(signals, watcher);
   spdlog::info("{}: finishing {} streams", signal == SIGINT ? "SIGINT" : "SIGTERM", (*server)->active_streams());
   (*server)->StopBeingHealthy();

@@ -82,6 +82,12 @@ std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
          "How files are read: mmap sends from the mapping without a copy; pread copies, for network filesystems")
       ->check(CLI::IsMember({"mmap", "pread"}))
       ->envname("TENSORFERRY_IO");
+  std::string fingerprint = "sampled";
+  app.add_option("--fingerprint", fingerprint,
+                 "What a generation is made of: sampled takes headers, samples of every tensor and known digests; full "
+                 "reads all bytes of every file before it is served")
+      ->check(CLI::IsMember({"sampled", "full"}))
+      ->envname("TENSORFERRY_FINGERPRINT");
   app.add_option("--chunk-bytes", options.chunk_bytes, "Data in one message of a stream, in bytes")
       ->check(CLI::Range(std::size_t{4} << 10, std::size_t{3} << 20))
       ->envname("TENSORFERRY_CHUNK_BYTES");
@@ -133,6 +139,7 @@ std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
     exit_code = app.exit(error) == 0 ? 0 : 2;
     return std::nullopt;
   }
+  if (fingerprint == "full") options.fingerprint = FingerprintMode::kFull;
   if (io == "pread") options.io = IoMode::kPread;
   options.max_connection_age = std::chrono::seconds(connection_age_seconds);
   options.stream_limits.stall_timeout = std::chrono::seconds(stall_seconds);

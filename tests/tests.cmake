@@ -56,7 +56,7 @@ tensorferry_test(safetensors_test
           safetensors/header_test.cc safetensors/index_test.cc safetensors/writer_test.cc
   LIBRARIES tensorferry::safetensors)
 tensorferry_test(storage_test
-  SOURCES storage/catalog_test.cc storage/generation_test.cc storage/mapped_file_test.cc storage/model_test.cc storage/reload_broken_test.cc
+  SOURCES storage/catalog_test.cc storage/generation_test.cc storage/known_digest_test.cc storage/mapped_file_test.cc storage/model_test.cc storage/reload_broken_test.cc
           storage/reload_test.cc storage/safetensors_file_test.cc
   LIBRARIES tensorferry::safetensors)
 tensorferry_test(wire_test SOURCES wire/chunk_test.cc LIBRARIES tensorferry::wire tensorferry::checksum)

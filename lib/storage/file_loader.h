@@ -5,12 +5,13 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 
 #include "lib/storage/root_directory.h"
 #include "lib/storage/scanned_directory.h"
-#include "tensorferry/safetensors/header.h"
+#include "tensorferry/storage/load_options.h"
 #include "tensorferry/storage/model.h"
 
 namespace tensorferry {
@@ -20,8 +21,8 @@ namespace tensorferry {
 class FileLoader {
  public:
   // All three must outlive the loader.
-  FileLoader(const RootDirectory& root, const safetensors::Limits& limits, const ScannedDirectories& before)
-      : root_(root), limits_(limits), before_(before) {}
+  FileLoader(const RootDirectory& root, const LoadOptions& options, const ScannedDirectories& before)
+      : root_(root), options_(options), before_(before) {}
 
   // The file `name` of a directory, which was listed as `directory`. `before` is what came of it in the scan before, if
   // it was there; if nothing has changed that same object is returned.
@@ -29,8 +30,12 @@ class FileLoader {
                                          const std::string& name, ModelFile::Kind kind,
                                          const std::shared_ptr<const LoadedFile>& before);
 
+  // Whether the file, and what says what its digest is, are what they were when `loaded` was.
+  bool IsUpToDate(const RootDirectory::Listing& listing, const std::string& directory, const std::string& name,
+                  const LoadedFile& loaded) const;
+
   const RootDirectory& root() const { return root_; }
-  const safetensors::Limits& limits() const { return limits_; }
+  const LoadOptions& options() const { return options_; }
 
  private:
   using Key = std::tuple<std::uint64_t, std::uint64_t, std::int64_t, std::int64_t, ModelFile::Kind>;
@@ -38,12 +43,17 @@ class FileLoader {
   static Key KeyOf(const FileIdentity& identity, ModelFile::Kind kind);
   // A file that is open already, of whatever name, or null.
   std::shared_ptr<const LoadedFile> FindOpen(const Key& key);
+  // What the .sha256 file beside a file is, if there is one.
+  std::optional<FileIdentity> IdentifySumFile(const RootDirectory::Listing& listing, const std::string& directory,
+                                              const std::string& name, ModelFile::Kind kind) const;
+  // Has what is known of a file's digest take part in its fingerprint, or be what the fingerprint must agree with.
+  void AddKnownDigest(const std::string& directory, const std::string& name, LoadedFile& loaded) const;
   // Opens it.
   LoadedFile LoadAnew(const std::string& directory, const std::string& name, ModelFile::Kind kind,
                       const FileIdentity& identity) const;
 
   const RootDirectory& root_;
-  const safetensors::Limits& limits_;
+  const LoadOptions& options_;
   const ScannedDirectories& before_;
   // Of this scan and, once something was not where it was, of the one before.
   std::map<Key, std::shared_ptr<const LoadedFile>> open_;
