@@ -60,6 +60,7 @@ ChunkStream::ChunkStream(StreamRegistry::Ticket ticket, grpc::CallbackServerCont
     : ticket_(std::move(ticket)),
       context_(context),
       workers_(*resources.workers),
+      registry_(*resources.registry),
       chunk_bytes_(resources.buffers->buffer_bytes()) {}
 
 void ChunkStream::Prepare() {
@@ -74,7 +75,7 @@ void ChunkStream::Prepare() {
       } else if (status_.ok()) {
         status_ = message.status();
       }
-      more = preparing_ = status_.ok() && !source_done_ && ready_.size() < kMaxReady;
+      more = preparing_ = status_.ok() && !source_done_ && ready_.size() < MaxReady();
     }
     Advance();
   }
@@ -105,7 +106,7 @@ void ChunkStream::Advance() {
       // fill its buffer could stay there for ever.
       if (!(source_done_ && ready_.empty()) && written_.Length() > chunk_bytes_) options.set_buffer_hint();
     }
-    if (status_.ok() && !preparing_ && !source_done_ && ready_.size() <= kRefillAt) preparing_ = prepare = true;
+    if (status_.ok() && !preparing_ && !source_done_ && ready_.size() <= MaxReady() / 2) preparing_ = prepare = true;
     const bool sent = source_done_ && ready_.empty() && released_;
     if (!writing_ && !preparing_ && !cutting_off_ && (!status_.ok() || sent)) {
       finished_ = true;

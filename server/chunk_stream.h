@@ -57,9 +57,8 @@ class ChunkStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   static constexpr std::int64_t kMaxCachedBytes = 64 << 10;
   static constexpr std::size_t kMaxCachedReads = 64;
 
-  // How many messages wait to be written at most, and at how many more are prepared.
-  static constexpr std::size_t kMaxReady = 3;
-  static constexpr std::size_t kRefillAt = 1;
+  // How many messages wait to be written at most; at half as many more are prepared.
+  std::size_t MaxReady() const { return registry_.ShortOfMemory() ? 1 : 3; }
 
   // Makes messages until enough wait.
   void Prepare();
@@ -71,6 +70,7 @@ class ChunkStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   const StreamRegistry::Ticket ticket_;  // the first member, so that it is the last to go
   grpc::CallbackServerContext& context_;
   WorkerPool& workers_;
+  const StreamRegistry& registry_;
   const StreamRegistry::Clock::time_point started_ = StreamRegistry::Clock::now();
   const std::size_t chunk_bytes_;
   std::shared_ptr<ChunkStream> self_;

@@ -98,6 +98,13 @@ std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
                  "Streams at once, over all connections; 0: no limit. More are refused with RESOURCE_EXHAUSTED")
       ->check(CLI::Range(0, 1'000'000))
       ->envname("TENSORFERRY_MAX_STREAMS");
+  app.add_option(
+         "--max-pinned-bytes", options.stream_limits.max_pinned_bytes,
+         "Data that streams may hold in messages that clients have not taken, over all of them, in bytes; 0: no "
+         "limit. At half of it they prepare less ahead, at all of it new ones are refused with "
+         "RESOURCE_EXHAUSTED")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 50))
+      ->envname("TENSORFERRY_MAX_PINNED_BYTES");
   app.add_option("--max-streams-per-connection", options.max_streams_per_connection,
                  "Calls at once on one connection; more wait at the client")
       ->check(CLI::Range(1, 1'000'000))

@@ -125,7 +125,7 @@ Server::Server(const Options& options, std::shared_ptr<const Catalog> catalog, s
       workers_(options.workers),
       resources_{.io = options.io,
                  .buffers = BufferPool::Create(options.chunk_bytes),
-                 .pinned = std::make_shared<PinnedBytes>(),
+                 .pinned = streams_.pinned_bytes(),
                  .workers = &workers_,
                  .registry = &streams_},
       access_(std::move(access)),

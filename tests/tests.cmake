@@ -59,7 +59,7 @@ tensorferry_test(storage_test
   SOURCES storage/catalog_test.cc storage/generation_test.cc storage/known_digest_test.cc storage/mapped_file_test.cc storage/model_test.cc storage/reload_broken_test.cc
           storage/reload_test.cc storage/safetensors_file_test.cc
   LIBRARIES tensorferry::safetensors)
-tensorferry_test(wire_test SOURCES wire/chunk_test.cc LIBRARIES tensorferry::wire tensorferry::checksum)
+tensorferry_test(wire_test SOURCES wire/chunk_test.cc wire/retry_info_test.cc LIBRARIES tensorferry::wire tensorferry::checksum)
 tensorferry_test(client_test
   SOURCES client/assembler_test.cc client/fetch_plan_test.cc client/resume_test.cc client/retry_policy_test.cc
           testing/fault_server.cc
