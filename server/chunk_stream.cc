@@ -12,15 +12,15 @@ namespace tensorferry::server {
 
 class ChunkStream::InFlight {
  public:
-  InFlight(std::weak_ptr<ChunkStream> stream, WorkerPool& workers) : stream_(std::move(stream)), workers_(workers) {}
+  InFlight(std::weak_ptr<ChunkStream> stream, WorkerPool& releases) : stream_(std::move(stream)), releases_(releases) {}
   InFlight(const InFlight&) = delete;
   InFlight& operator=(const InFlight&) = delete;
 
-  // May run deep inside gRPC, with its locks held: what is due is done by a worker.
+  // May run deep inside gRPC, with its locks held: what is due is done on another thread.
   ~InFlight() {
     const std::shared_ptr<ChunkStream> stream = stream_.lock();
     if (stream == nullptr) return;
-    workers_.Schedule([stream] {
+    releases_.Schedule([stream] {
       {
         const std::lock_guard lock(stream->mutex_);
         stream->released_ = true;
@@ -31,14 +31,14 @@ class ChunkStream::InFlight {
 
  private:
   const std::weak_ptr<ChunkStream> stream_;
-  WorkerPool& workers_;
+  WorkerPool& releases_;
 };
 
 ChunkStream* ChunkStream::Start(StreamPlan plan, StreamRegistry::Ticket ticket, grpc::CallbackServerContext& context,
                                 const StreamResources& resources) {
   const std::shared_ptr<ChunkStream> stream(new ChunkStream(std::move(ticket), context, resources));
   stream->self_ = stream;
-  const auto in_flight = std::make_shared<InFlight>(stream, *resources.workers);
+  const auto in_flight = std::make_shared<InFlight>(stream, *resources.releases);
   if (resources.io == IoMode::kMmap && plan.header.size_bytes() <= kMaxCachedBytes &&
       plan.reads.size() <= kMaxCachedReads) {
     stream->source_.emplace(plan, IoMode::kPreadCached, resources.buffers, resources.pinned, in_flight);

@@ -26,6 +26,9 @@ struct StreamResources {
   std::shared_ptr<BufferPool> buffers;
   std::shared_ptr<PinnedBytes> pinned;
   WorkerPool* workers = nullptr;
+  // Does what is due when gRPC has let go of a stream's data. Not the workers: all of them may be waiting for disks,
+  // and what is in memory must not wait with them.
+  WorkerPool* releases = nullptr;
   StreamRegistry* registry = nullptr;
 };
 

@@ -123,10 +123,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, st
 Server::Server(const Options& options, std::shared_ptr<const Catalog> catalog, std::unique_ptr<const Access> access)
     : streams_(options.stream_limits),
       workers_(options.workers),
+      releases_(1),
       resources_{.io = options.io,
                  .buffers = BufferPool::Create(options.chunk_bytes),
                  .pinned = streams_.pinned_bytes(),
                  .workers = &workers_,
+                 .releases = &releases_,
                  .registry = &streams_},
       access_(std::move(access)),
       catalog_(std::move(catalog)),

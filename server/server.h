@@ -47,6 +47,7 @@ class Server {
 
   StreamRegistry streams_;
   WorkerPool workers_;
+  WorkerPool releases_;
   StreamResources resources_;
   const std::unique_ptr<const Access> access_;
   CurrentCatalog catalog_;
