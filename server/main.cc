@@ -43,8 +43,7 @@ sigset_t BlockSignals() {
   return signals;
 }
 
-// Every connection and every model file takes a descriptor, and a gRPC server that finds none for a new connection
-// never accepts another (CVE-2023-4785): as many as are permitted.
+// Every connection and every model file takes a descriptor: as many as are permitted.
 void RaiseDescriptorLimit() {
   rlimit limit = {};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
