@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <google/protobuf/stubs/logging.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
@@ -99,6 +100,8 @@ int Main(int argc, char** argv) {
   if (!options) return exit_code;
   const sigset_t signals = BlockSignals();
   StartLog();
+  // A request that is no protobuf is told to who sent it; here it would let anybody fill the log.
+  google::protobuf::SetLogHandler(nullptr);
   SurviveBusErrors();
   RaiseDescriptorLimit();
 
