@@ -203,7 +203,12 @@ absl::StatusOr<Tensor> Client::FetchTensor(std::string_view model, std::string_v
     }
     size = plan->size_bytes();
   }
-  auto data = std::make_unique_for_overwrite<std::byte[]>(static_cast<std::size_t>(size));
+  // A tensor may be larger than memory, which must not end the program.
+  std::unique_ptr<std::byte[]> data(new (std::nothrow) std::byte[static_cast<std::size_t>(size)]);
+  if (data == nullptr) {
+    return absl::ResourceExhaustedError(
+        fmt::format("tensor {}: there is no memory for its {} bytes", Quote(tensor), size));
+  }
   HostDestination destination(std::span(data.get(), static_cast<std::size_t>(size)));
   const Read read{.tensor = std::string(tensor), .slice = slice, .destination = &destination};
   FetchOptions remaining = options;

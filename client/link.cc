@@ -8,6 +8,7 @@
 
 #include "client/connection_hint.h"
 #include "client/retry_policy.h"
+#include "lib/wire/retry_info.h"
 #include "tensorferry/quote.h"
 
 namespace tensorferry {
@@ -58,8 +59,10 @@ absl::StatusOr<std::vector<std::string>> ParseAddresses(std::string_view list) {
 
 absl::Status WithAddress(const Connection& connection, const absl::Status& status) {
   const std::string message(status.message());
-  return absl::Status(status.code(), fmt::format("server {}: {}{}", Quote(connection.address()), message,
-                                                 ConnectionHint(message, connection.encrypted())));
+  absl::Status named(status.code(), fmt::format("server {}: {}{}", Quote(connection.address()), message,
+                                                ConnectionHint(message, connection.encrypted())));
+  if (const auto delay = wire::RetryDelayOf(status)) named = wire::WithRetryDelay(std::move(named), *delay);
+  return named;
 }
 
 absl::Status NameServer(const Connection& connection, const absl::Status& status) {

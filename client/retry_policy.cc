@@ -7,6 +7,8 @@
 #include <cmath>
 #include <string_view>
 
+#include "lib/wire/retry_info.h"
+
 namespace tensorferry {
 namespace {
 
@@ -59,8 +61,10 @@ std::optional<absl::Duration> RetryPolicy::DelayAfter(const absl::Status& status
   }
   const double growth = std::pow(options_.multiplier, history.failures - 1);
   const absl::Duration limit = std::min(options_.initial_delay * growth, options_.max_delay);
+  // Clients that were all told the same do not come back all at once.
+  const absl::Duration wanted = wire::RetryDelayOf(status).value_or(absl::ZeroDuration()) + limit * random;
   // The last attempt comes when the time is over, not after it.
-  return std::min(limit * random, options_.max_time_without_progress - history.elapsed);
+  return std::min(wanted, options_.max_time_without_progress - history.elapsed);
 }
 
 }  // namespace tensorferry

@@ -28,15 +28,17 @@ constexpr int kRestPerScan = 20;
 
 }  // namespace
 
-CatalogWatcher::CatalogWatcher(std::string root, std::chrono::seconds interval, CurrentCatalog& current)
+CatalogWatcher::CatalogWatcher(std::string root, FingerprintMode fingerprint, std::chrono::seconds interval,
+                               CurrentCatalog& current)
     : root_(std::move(root)),
+      fingerprint_(fingerprint),
       interval_(interval),
       current_(current),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       thread_([this] { Run(); }) {}
 
 CatalogWatcher::~CatalogWatcher() {
-  ending_ = true;
+  ending_.request_stop();
   Wake();
   thread_.join();
 }
@@ -70,7 +72,7 @@ bool CatalogWatcher::WaitForReason() {
   std::optional<Clock::time_point> first_hint;
   Clock::time_point quiet_at;
   while (true) {
-    if (ending_) return false;
+    if (ending_.stop_requested()) return false;
     if (requested_.exchange(false)) return true;
     const Clock::time_point now = Clock::now();
     if (timer && now >= *timer) return true;
@@ -108,7 +110,9 @@ void CatalogWatcher::WaitForEvents(std::optional<Clock::time_point> until, bool 
 void CatalogWatcher::Scan() {
   const std::shared_ptr<const Catalog> before = current_.Get();
   const Clock::time_point started = Clock::now();
-  const absl::StatusOr<std::shared_ptr<const Catalog>> after = Catalog::Reload(root_, before);
+  const absl::StatusOr<std::shared_ptr<const Catalog>> after =
+      Catalog::Reload(root_, before, {.fingerprint = fingerprint_, .stop = ending_.get_token()});
+  if (absl::IsCancelled(after.status())) return;
   scan_time_ = Clock::now() - started;
   std::string error(after.status().message());
   if (error != scan_error_) {

@@ -5,12 +5,14 @@
 #include <atomic>
 #include <chrono>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <thread>
 
 #include "server/current_catalog.h"
 #include "server/directory_watch.h"
 #include "tensorferry/files/unique_fd.h"
+#include "tensorferry/storage/load_options.h"
 
 namespace tensorferry::server {
 
@@ -20,11 +22,11 @@ namespace tensorferry::server {
 class CatalogWatcher {
  public:
   // Scans every `interval`, or less often if a scan takes long; with 0 only after hints and requests. `current`, which
-  // must outlive the watcher, holds what the first scan found.
-  CatalogWatcher(std::string root, std::chrono::seconds interval, CurrentCatalog& current);
+  // must outlive the watcher, holds what the first scan, with the same `fingerprint`, found.
+  CatalogWatcher(std::string root, FingerprintMode fingerprint, std::chrono::seconds interval, CurrentCatalog& current);
   CatalogWatcher(const CatalogWatcher&) = delete;
   CatalogWatcher& operator=(const CatalogWatcher&) = delete;
-  // Waits for the end of a scan that is running.
+  // Ends a scan that is running.
   ~CatalogWatcher();
 
   // Scans as soon as it can be. Does not wait for it.
@@ -44,11 +46,12 @@ class CatalogWatcher {
   void Wake();
 
   const std::string root_;
+  const FingerprintMode fingerprint_;
   const std::chrono::seconds interval_;
   CurrentCatalog& current_;
   const UniqueFd wake_;  // an eventfd
   std::atomic<bool> requested_ = false;
-  std::atomic<bool> ending_ = false;
+  std::stop_source ending_;
 
   // Used by the thread only.
   std::optional<DirectoryWatch> watch_;

@@ -10,15 +10,15 @@ namespace tensorferry::server {
 
 class ChunkStream::InFlight {
  public:
-  InFlight(std::weak_ptr<ChunkStream> stream, WorkerPool& workers) : stream_(std::move(stream)), workers_(workers) {}
+  InFlight(std::weak_ptr<ChunkStream> stream, WorkerPool& releases) : stream_(std::move(stream)), releases_(releases) {}
   InFlight(const InFlight&) = delete;
   InFlight& operator=(const InFlight&) = delete;
 
-  // May run deep inside gRPC, with its locks held: what is due is done by a worker.
+  // May run deep inside gRPC, with its locks held: what is due is done on another thread.
   ~InFlight() {
     const std::shared_ptr<ChunkStream> stream = stream_.lock();
     if (stream == nullptr) return;
-    workers_.Schedule([stream] {
+    releases_.Schedule([stream] {
       {
         const std::lock_guard lock(stream->mutex_);
         stream->released_ = true;
@@ -29,7 +29,7 @@ class ChunkStream::InFlight {
 
  private:
   const std::weak_ptr<ChunkStream> stream_;
-  WorkerPool& workers_;
+  WorkerPool& releases_;
 };
 
 void ChunkStream::Start(StreamPlan plan, StreamRegistry::Ticket ticket, StreamCall& call,
@@ -37,17 +37,18 @@ void ChunkStream::Start(StreamPlan plan, StreamRegistry::Ticket ticket, StreamCa
   const std::shared_ptr<ChunkStream> stream(new ChunkStream(std::move(ticket), call, resources));
   stream->self_ = stream;
   call.set_reactor(stream.get());
-  const auto in_flight = std::make_shared<InFlight>(stream, *resources.workers);
+  const auto in_flight = std::make_shared<InFlight>(stream, *resources.releases);
   if (resources.io == IoMode::kMmap && plan.header.size_bytes() <= kMaxCachedBytes &&
       plan.reads.size() <= kMaxCachedReads) {
-    stream->source_.emplace(plan, IoMode::kPreadCached, resources.buffers, in_flight);
+    stream->source_.emplace(plan, IoMode::kPreadCached, resources.buffers, resources.pinned, in_flight);
     absl::StatusOr<grpc::ByteBuffer> message = stream->NextMessage();
     if (message.ok() && stream->source_->done()) {
       stream->ready_.push_back(*std::move(message));
       stream->source_done_ = true;
     }
   }
-  if (!stream->source_done_) stream->source_.emplace(std::move(plan), resources.io, resources.buffers, in_flight);
+  if (!stream->source_done_)
+    stream->source_.emplace(std::move(plan), resources.io, resources.buffers, resources.pinned, in_flight);
   resources.registry->Watch(stream);
   stream->Advance();
 }
@@ -56,6 +57,7 @@ ChunkStream::ChunkStream(StreamRegistry::Ticket ticket, StreamCall& call, const 
     : ticket_(std::move(ticket)),
       call_(call),
       workers_(*resources.workers),
+      registry_(*resources.registry),
       chunk_bytes_(resources.buffers->buffer_bytes()) {}
 
 void ChunkStream::Prepare() {
@@ -65,7 +67,7 @@ void ChunkStream::Prepare() {
     {
       const std::lock_guard lock(mutex_);
       AddReady(std::move(message));
-      more = preparing_ = status_.ok() && !source_done_ && ready_.size() < kMaxReady;
+      more = preparing_ = status_.ok() && !source_done_ && ready_.size() < MaxReady();
     }
     Advance();
   }
@@ -109,7 +111,7 @@ void ChunkStream::Advance() {
       // fill its buffer could stay there for ever.
       if (!(source_done_ && ready_.empty()) && written_.Length() > chunk_bytes_) options.set_buffer_hint();
     }
-    if (can_prepare && !next_is_ready && ready_.size() <= kRefillAt) preparing_ = prepare = true;
+    if (can_prepare && !next_is_ready && ready_.size() <= MaxReady() / 2) preparing_ = prepare = true;
     const bool sent = source_done_ && ready_.empty() && released_;
     if (!writing_ && !preparing_ && !cutting_off_ && (!status_.ok() || sent)) {
       finished_ = true;

@@ -24,7 +24,11 @@ namespace tensorferry::server {
 struct StreamResources {
   IoMode io = IoMode::kMmap;
   std::shared_ptr<BufferPool> buffers;
+  std::shared_ptr<PinnedBytes> pinned;
   WorkerPool* workers = nullptr;
+  // Does what is due when gRPC has let go of a stream's data. Not the workers: all of them may be waiting for disks,
+  // and what is in memory must not wait with them.
+  WorkerPool* releases = nullptr;
   StreamRegistry* registry = nullptr;
 };
 
@@ -56,9 +60,8 @@ class ChunkStream final : public StreamCall::Reactor,
   static constexpr std::int64_t kMaxCachedBytes = 64 << 10;
   static constexpr std::size_t kMaxCachedReads = 64;
 
-  // How many messages wait to be written at most, and at how many more are prepared.
-  static constexpr std::size_t kMaxReady = 3;
-  static constexpr std::size_t kRefillAt = 1;
+  // How many messages wait to be written at most; at half as many more are prepared.
+  std::size_t MaxReady() const { return registry_.ShortOfMemory() ? 1 : 3; }
 
   // Makes messages until enough wait.
   void Prepare();
@@ -71,6 +74,7 @@ class ChunkStream final : public StreamCall::Reactor,
   const StreamRegistry::Ticket ticket_;  // the first member, so that it is the last to go
   StreamCall& call_;
   WorkerPool& workers_;
+  const StreamRegistry& registry_;
   const StreamRegistry::Clock::time_point started_ = StreamRegistry::Clock::now();
   const std::size_t chunk_bytes_;
   std::shared_ptr<ChunkStream> self_;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <google/protobuf/stubs/logging.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
@@ -9,8 +10,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <future>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <utility>
 
@@ -42,8 +45,7 @@ sigset_t BlockSignals() {
   return signals;
 }
 
-// Every connection and every model file takes a descriptor, and a gRPC server that finds none for a new connection
-// never accepts another (CVE-2023-4785): as many as are permitted.
+// Every connection and every model file takes a descriptor: as many as are permitted.
 void RaiseDescriptorLimit() {
   rlimit limit = {};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -58,6 +60,21 @@ void ChoosePolling() { setenv("GRPC_POLL_STRATEGY", "poll", 0); }
 int Fail(const absl::Status& status) {
   fmt::print(stderr, "tensorferryd: {}\n", std::string(status.message()));
   return 1;
+}
+
+// Loads what is to be served. With full fingerprints that can take long, so a signal that ends the server ends it, too:
+// then with CANCELLED.
+absl::StatusOr<std::shared_ptr<const Catalog>> LoadUnlessSignalled(const Options& options) {
+  std::stop_source stop;
+  std::future<absl::StatusOr<std::shared_ptr<const Catalog>>> catalog = std::async(std::launch::async, [&] {
+    return Catalog::Load(options.root, {.fingerprint = options.fingerprint, .stop = stop.get_token()});
+  });
+  const sigset_t signals = EndSignals();
+  constexpr timespec kNoPause = {};
+  while (catalog.wait_for(std::chrono::milliseconds(20)) != std::future_status::ready) {
+    if (sigtimedwait(&signals, nullptr, &kNoPause) > 0) stop.request_stop();
+  }
+  return catalog.get();
 }
 
 // Waits for a signal that ends the server and returns it.
@@ -88,11 +105,14 @@ int Main(int argc, char** argv) {
   if (!options) return exit_code;
   const sigset_t signals = BlockSignals();
   StartLog();
+  // A request that is no protobuf is told to who sent it; here it would let anybody fill the log.
+  google::protobuf::SetLogHandler(nullptr);
   SurviveBusErrors();
   RaiseDescriptorLimit();
   ChoosePolling();
 
-  absl::StatusOr<std::shared_ptr<const Catalog>> catalog = Catalog::Load(options->root);
+  absl::StatusOr<std::shared_ptr<const Catalog>> catalog = LoadUnlessSignalled(*options);
+  if (absl::IsCancelled(catalog.status())) return 0;
   if (!catalog.ok()) return Fail(catalog.status());
   LogCatalog(options->root, **catalog);
   // Moved: the first catalog must not outlive its replacement.
@@ -102,7 +122,7 @@ int Main(int argc, char** argv) {
   fmt::print("tensorferryd listening on {}\n", (*server)->address());
   std::fflush(stdout);
 
-  CatalogWatcher watcher(options->root, options->rescan_interval, (*server)->catalog());
+  CatalogWatcher watcher(options->root, options->fingerprint, options->rescan_interval, (*server)->catalog());
   const int signal = ServeUntilSignal(signals, watcher);
   spdlog::info("{}: finishing {} streams", signal == SIGINT ? "SIGINT" : "SIGTERM", (*server)->active_streams());
   (*server)->StopBeingHealthy();

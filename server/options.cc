@@ -82,6 +82,12 @@ std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
          "How files are read: mmap sends from the mapping without a copy; pread copies, for network filesystems")
       ->check(CLI::IsMember({"mmap", "pread"}))
       ->envname("TENSORFERRY_IO");
+  std::string fingerprint = "sampled";
+  app.add_option("--fingerprint", fingerprint,
+                 "What a generation is made of: sampled takes headers, samples of every tensor and known digests; full "
+                 "reads all bytes of every file before it is served")
+      ->check(CLI::IsMember({"sampled", "full"}))
+      ->envname("TENSORFERRY_FINGERPRINT");
   app.add_option("--chunk-bytes", options.chunk_bytes, "Data in one message of a stream, in bytes")
       ->check(CLI::Range(std::size_t{4} << 10, std::size_t{3} << 20))
       ->envname("TENSORFERRY_CHUNK_BYTES");
@@ -96,6 +102,13 @@ std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
                  "Streams at once, over all connections; 0: no limit. More are refused with RESOURCE_EXHAUSTED")
       ->check(CLI::Range(0, 1'000'000))
       ->envname("TENSORFERRY_MAX_STREAMS");
+  app.add_option(
+         "--max-pinned-bytes", options.stream_limits.max_pinned_bytes,
+         "Data that streams may hold in messages that clients have not taken, over all of them, in bytes; 0: no "
+         "limit. At half of it they prepare less ahead, at all of it new ones are refused with "
+         "RESOURCE_EXHAUSTED")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 50))
+      ->envname("TENSORFERRY_MAX_PINNED_BYTES");
   app.add_option("--max-streams-per-connection", options.max_streams_per_connection,
                  "Calls at once on one connection; more wait at the client")
       ->check(CLI::Range(1, 1'000'000))
@@ -137,6 +150,7 @@ std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
     exit_code = app.exit(error) == 0 ? 0 : 2;
     return std::nullopt;
   }
+  if (fingerprint == "full") options.fingerprint = FingerprintMode::kFull;
   if (io == "pread") options.io = IoMode::kPread;
   options.max_connection_age = std::chrono::seconds(connection_age_seconds);
   options.stream_limits.stall_timeout = std::chrono::seconds(stall_seconds);

@@ -11,6 +11,7 @@
 #include "server/security/credentials.h"
 
 #include "server/stream_registry.h"
+#include "tensorferry/storage/load_options.h"
 
 namespace tensorferry::server {
 
@@ -30,6 +31,7 @@ struct Options {
   // Empty: no tokens.
   std::string token_file;
   bool reflection = false;
+  FingerprintMode fingerprint = FingerprintMode::kSampled;
   IoMode io = IoMode::kMmap;
   std::size_t chunk_bytes = std::size_t{1} << 20;
   int workers = 16;

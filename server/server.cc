@@ -21,6 +21,7 @@
 #include "absl/status/status.h"
 #include "lib/security/loopback.h"
 #include "server/listen_address.h"
+#include "server/listening_sockets.h"
 #include "tensorferry/quote.h"
 
 namespace tensorferry::server {
@@ -38,8 +39,6 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
 void Configure(grpc::ServerBuilder& builder, const Options& options) {
   // How much of a stream may wait in gRPC while its next message is asked for (ChunkStream).
   builder.AddChannelArgument(GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, static_cast<int>(options.chunk_bytes));
-  // Two servers on one port would share its connections by chance.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_streams_per_connection);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, 600'000);
@@ -112,29 +111,37 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, st
   } else {
     builder.SetOption(std::make_unique<WithoutReflection>());
   }
-  int port = 0;
-  builder.AddListeningPort(options.listen, server->credentials_, &port);
+  absl::StatusOr<ListeningSockets> sockets = ListeningSockets::Open(options.listen);
+  if (!sockets.ok()) return sockets.status();
+  server->address_ = WithPort(options.listen, sockets->port());
+  server->connections_ = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, server->credentials_);
   builder.RegisterService(&server->service_);
   builder.RegisterService(&server->health_);
   server->loops_.emplace(builder, options.network_threads > 0 ? options.network_threads : DefaultNetworkThreads());
   server->server_ = builder.BuildAndStart();
-  if (server->server_ == nullptr || port == 0) {
-    return absl::UnavailableError(
-        fmt::format("cannot listen on {}: the address is in use, not ours or malformed", Quote(options.listen)));
-  }
+  if (server->server_ == nullptr) return absl::InternalError("gRPC cannot make a server of these settings");
   server->service_.Serve(*server->loops_);
   server->health_.Serve(*server->loops_);
   server->loops_->Start();
-  server->address_ = WithPort(options.listen, port);
+  server->acceptor_.emplace(*std::move(sockets), [server = server.get()](UniqueFd connection, int socket) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
+    parameters.listener_fd = socket;
+    parameters.fd = connection.Release();
+    server->connections_->HandleNewConnection(&parameters);
+  });
   return server;
 }
 
 Server::Server(const Options& options, std::shared_ptr<const Catalog> catalog, std::unique_ptr<const Access> access)
     : streams_(options.stream_limits),
       workers_(options.workers),
+      releases_(1),
       resources_{.io = options.io,
                  .buffers = BufferPool::Create(options.chunk_bytes),
+                 .pinned = streams_.pinned_bytes(),
                  .workers = &workers_,
+                 .releases = &releases_,
                  .registry = &streams_},
       access_(std::move(access)),
       catalog_(std::move(catalog)),
@@ -142,6 +149,7 @@ Server::Server(const Options& options, std::shared_ptr<const Catalog> catalog, s
       health_(HealthNames()) {}
 
 Server::~Server() {
+  acceptor_.reset();
   if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
   if (loops_) loops_->Stop();
   server_.reset();

@@ -3,12 +3,14 @@
 #define TENSORFERRY_SERVER_SERVER_H_
 
 #include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
 
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "server/acceptor.h"
 #include "server/chunk_stream.h"
 #include "server/current_catalog.h"
 #include "server/health_service.h"
@@ -25,8 +27,8 @@ namespace tensorferry::server {
 // A catalog served at an address, from Start until it is destroyed. Safe for concurrent use by multiple threads.
 class Server {
  public:
-  // Errors: INVALID_ARGUMENT: an address that is not loopback, or tokens, with neither TLS nor `insecure`; a
-  // certificate, key or token file that is no good; UNAVAILABLE: cannot listen there.
+  // Errors: INVALID_ARGUMENT: an address that cannot be resolved; one that is not loopback, or tokens, with neither TLS
+  // nor `insecure`; a certificate, key or token file that is no good; UNAVAILABLE: cannot listen there.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const Options& options, std::shared_ptr<const Catalog> catalog);
 
   Server(const Server&) = delete;
@@ -50,6 +52,7 @@ class Server {
 
   StreamRegistry streams_;
   WorkerPool workers_;
+  WorkerPool releases_;
   StreamResources resources_;
   const std::unique_ptr<const Access> access_;
   CurrentCatalog catalog_;
@@ -59,6 +62,9 @@ class Server {
   std::string address_;
   std::optional<EventLoops> loops_;
   std::unique_ptr<grpc::Server> server_;
+  // Gives the server the connections that the acceptor takes.
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections_;
+  std::optional<Acceptor> acceptor_;
 };
 
 }  // namespace tensorferry::server

@@ -4,21 +4,42 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "lib/wire/retry_info.h"
 
 namespace tensorferry::server {
+namespace {
+
+// About what a stream takes: sooner there is hardly room.
+constexpr absl::Duration kRetryDelay = absl::Seconds(1);
+
+absl::Status Refused(const std::string& why) {
+  return wire::WithRetryDelay(absl::ResourceExhaustedError(why + ": try again, or elsewhere"), kRetryDelay);
+}
+
+}  // namespace
 
 StreamRegistry::StreamRegistry(const StreamLimits& limits)
     : limits_(limits), thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
 absl::StatusOr<StreamRegistry::Ticket> StreamRegistry::Admit() {
   Ticket ticket((++active_, active_));
-  if (limits_.max_streams == 0 || active_ <= limits_.max_streams) return ticket;
-  return absl::ResourceExhaustedError(
-      fmt::format("the server has {} streams already, the most it may have (--max-streams): try again, or elsewhere",
-                  limits_.max_streams));
+  if (limits_.max_streams > 0 && active_ > limits_.max_streams) {
+    return Refused(
+        fmt::format("the server has {} streams already, the most it may have (--max-streams)", limits_.max_streams));
+  }
+  if (limits_.max_pinned_bytes > 0 && pinned_bytes_->value() >= limits_.max_pinned_bytes) {
+    return Refused(fmt::format("the server's streams hold {} bytes, the most they may hold (--max-pinned-bytes)",
+                               limits_.max_pinned_bytes));
+  }
+  return ticket;
+}
+
+bool StreamRegistry::ShortOfMemory() const {
+  return limits_.max_pinned_bytes > 0 && pinned_bytes_->value() >= limits_.max_pinned_bytes / 2;
 }
 
 void StreamRegistry::Watch(std::weak_ptr<Stream> stream) {

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <stop_token>
@@ -13,18 +14,22 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/pinned_bytes.h"
 
 namespace tensorferry::server {
 
-// How many streams there may be, and how long one may take; 0 is no limit.
+// How many streams there may be, what they may hold, and how long one may take; 0 is no limit.
 struct StreamLimits {
   int max_streams = 1024;
+  // Of data in messages that gRPC has not let go of, over all streams.
+  std::int64_t max_pinned_bytes = std::int64_t{1} << 30;
   // Without a byte that went out.
   std::chrono::milliseconds stall_timeout = std::chrono::seconds(60);
   std::chrono::milliseconds max_duration = std::chrono::hours(24);
 };
 
-// Knows the streams that are running: admits no more than there may be, and has those cut off that take too long.
+// Knows the streams that are running and what they hold: admits no more than there may be, and has those cut off that
+// take too long.
 // Safe for concurrent use by multiple threads.
 class StreamRegistry {
  public:
@@ -54,8 +59,13 @@ class StreamRegistry {
 
   explicit StreamRegistry(const StreamLimits& limits);
 
-  // Errors: RESOURCE_EXHAUSTED: there are as many streams as there may be.
+  // Errors: RESOURCE_EXHAUSTED, with the time after which to try again: there are as many streams as there may be, or
+  // they hold as much as they may.
   absl::StatusOr<Ticket> Admit();
+  // What all streams hold. It may outlive the registry.
+  const std::shared_ptr<PinnedBytes>& pinned_bytes() const { return pinned_bytes_; }
+  // Whether streams are to keep no more ready than they need: they hold half of what they may.
+  bool ShortOfMemory() const;
   // Has the stream looked after for as long as it lives.
   void Watch(std::weak_ptr<Stream> stream);
 
@@ -70,6 +80,7 @@ class StreamRegistry {
   void Sweep();
 
   const StreamLimits limits_;
+  const std::shared_ptr<PinnedBytes> pinned_bytes_ = std::make_shared<PinnedBytes>();
   std::atomic<long> active_ = 0;
   std::mutex mutex_;
   std::condition_variable_any wake_;

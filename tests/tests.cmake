@@ -56,10 +56,10 @@ tensorferry_test(safetensors_test
           safetensors/header_test.cc safetensors/index_test.cc safetensors/name_order_test.cc safetensors/writer_test.cc
   LIBRARIES tensorferry::safetensors)
 tensorferry_test(storage_test
-  SOURCES storage/catalog_test.cc storage/generation_test.cc storage/mapped_file_test.cc storage/model_test.cc storage/reload_broken_test.cc
+  SOURCES storage/catalog_test.cc storage/generation_test.cc storage/known_digest_test.cc storage/mapped_file_test.cc storage/model_test.cc storage/reload_broken_test.cc
           storage/reload_test.cc storage/safetensors_file_test.cc
   LIBRARIES tensorferry::safetensors)
-tensorferry_test(wire_test SOURCES wire/chunk_test.cc LIBRARIES tensorferry::wire tensorferry::checksum)
+tensorferry_test(wire_test SOURCES wire/chunk_test.cc wire/retry_info_test.cc LIBRARIES tensorferry::wire tensorferry::checksum)
 tensorferry_test(client_test
   SOURCES client/assembler_test.cc client/fetch_plan_test.cc client/resume_test.cc client/retry_policy_test.cc
           client/streaming_copy_test.cc
@@ -81,7 +81,7 @@ tensorferry_test(cut_test
 
 tensorferry_python_test(reference_test safetensors/reference_test.py $<TARGET_FILE:tensorferry>)
 foreach(TEST IN ITEMS changing_files cli_errors cli_get cli_list cli_pull limits listing memory real_model reload
-                      reload_broken resume server_process sharded_model slice_oracle stock_client tls tls_rotation token)
+                      reload_broken resume scarce server_process sharded_model slice_oracle stock_client tls tls_rotation token)
   tensorferry_python_test(e2e_${TEST}_test e2e/${TEST}_test.py)
 endforeach()
 if(NOT TENSORFERRY_SANITIZE)

@@ -103,13 +103,14 @@ class EntryMaker {
 
 absl::StatusOr<std::shared_ptr<const Catalog>> Catalog::Reload(const std::string& root,
                                                                const std::shared_ptr<const Catalog>& previous,
-                                                               const safetensors::Limits& limits) {
+                                                               const LoadOptions& options) {
   const Catalog empty;
   const Catalog& before = previous == nullptr ? empty : *previous;
   absl::StatusOr<RootDirectory> directory = RootDirectory::Open(root);
   if (!directory.ok()) return directory.status();
-  absl::StatusOr<RootScan> scan = ScanRoot(*directory, limits, before.directories_);
+  absl::StatusOr<RootScan> scan = ScanRoot(*directory, options, before.directories_);
   if (!scan.ok()) return scan.status();
+  if (options.stop.stop_requested()) return absl::CancelledError("the scan was stopped");
 
   EntryMaker maker(before.entries_);
   for (const auto& [path, scanned] : scan->directories) maker.AddDirectory(path, *scanned);

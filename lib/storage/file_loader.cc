@@ -8,12 +8,15 @@
 #include <cstddef>
 #include <optional>
 #include <set>
+#include <span>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "lib/storage/fingerprint.h"
+#include "lib/storage/known_digest.h"
+#include "tensorferry/files/file_io.h"
 #include "tensorferry/quote.h"
 #include "tensorferry/storage/safetensors_file.h"
 
@@ -21,16 +24,18 @@ namespace tensorferry {
 namespace {
 
 absl::StatusOr<ModelFile> Read(std::shared_ptr<const MappedFile> mapped, const std::string& name, ModelFile::Kind kind,
-                               const safetensors::Limits& limits) {
+                               const LoadOptions& options) {
   ModelFile file{.name = name, .kind = kind, .fingerprint = {}, .file = std::move(mapped), .tensors = nullptr};
   absl::StatusOr<std::string> fingerprint;
   if (kind == ModelFile::Kind::kSafetensors) {
-    absl::StatusOr<std::shared_ptr<const SafetensorsFile>> tensors = SafetensorsFile::Create(file.file, limits);
+    absl::StatusOr<std::shared_ptr<const SafetensorsFile>> tensors = SafetensorsFile::Create(file.file, options.limits);
     if (!tensors.ok()) return tensors.status();
     file.tensors = *std::move(tensors);
+  }
+  if (kind == ModelFile::Kind::kSafetensors && options.fingerprint == FingerprintMode::kSampled) {
     fingerprint = SampledFingerprint(*file.tensors);
   } else {
-    fingerprint = FullFingerprint(*file.file);
+    fingerprint = FullFingerprint(*file.file, options.stop);
   }
   if (!fingerprint.ok()) return fingerprint.status();
   file.fingerprint = *std::move(fingerprint);
@@ -41,10 +46,19 @@ absl::StatusOr<ModelFile> Read(std::shared_ptr<const MappedFile> mapped, const s
   return file;
 }
 
+// The text of a .sha256 file; empty if it cannot be read or is none.
+std::string ReadSumFile(const RootDirectory& root, const std::string& path) {
+  const absl::StatusOr<std::shared_ptr<const MappedFile>> file = root.MapFile(path);
+  if (!file.ok() || (*file)->size_bytes() > kMaxSumFileBytes) return {};
+  std::string text(static_cast<std::size_t>((*file)->size_bytes()), '\0');
+  return ReadExactly((*file)->fd(), 0, std::as_writable_bytes(std::span(text)), path).ok() ? text : std::string();
+}
+
 bool IsDamaged(const LoadedFile& file) { return file.file.ok() && file.file->file->damaged(); }
 
 bool FailedAlike(const LoadedFile& a, const LoadedFile& b) {
-  return !a.file.ok() && a.identity == b.identity && a.kind == b.kind && a.file.status() == b.file.status();
+  return !a.file.ok() && a.identity == b.identity && a.sum_file == b.sum_file && a.kind == b.kind &&
+         a.file.status() == b.file.status();
 }
 
 }  // namespace
@@ -69,8 +83,9 @@ std::shared_ptr<const LoadedFile> FileLoader::Load(const RootDirectory::Listing&
                                                    const std::string& name, ModelFile::Kind kind,
                                                    const std::shared_ptr<const LoadedFile>& before) {
   const absl::StatusOr<FileIdentity> identity = root_.Identify(listing, directory, name);
-  if (before != nullptr && identity.ok() && before->identity == *identity && !before->try_again &&
-      !IsDamaged(*before)) {
+  const std::optional<FileIdentity> sum_file = IdentifySumFile(listing, directory, name, kind);
+  if (before != nullptr && identity.ok() && before->identity == *identity && before->sum_file == sum_file &&
+      !before->try_again && !IsDamaged(*before)) {
     return before;
   }
   auto loaded = std::make_shared<LoadedFile>();
@@ -84,8 +99,10 @@ std::shared_ptr<const LoadedFile> FileLoader::Load(const RootDirectory::Listing&
     loaded->link_directory = root_.LinkDirectory(*open->file->file, directory);
   } else {
     *loaded = TakeAhead(directory, name, kind, *identity);
-    if (loaded->file.ok()) open_.emplace(KeyOf(*loaded->identity, kind), loaded);
   }
+  loaded->sum_file = sum_file;
+  if (kind == ModelFile::Kind::kSafetensors && loaded->file.ok()) AddKnownDigest(directory, name, *loaded);
+  if (loaded->file.ok()) open_.emplace(KeyOf(*loaded->identity, kind), loaded);
   if (before != nullptr && FailedAlike(*before, *loaded)) return before;
   return loaded;
 }
@@ -133,6 +150,37 @@ LoadedFile FileLoader::TakeAhead(const std::string& directory, const std::string
   return std::move(ahead_.extract(found).mapped());
 }
 
+bool FileLoader::IsUpToDate(const RootDirectory::Listing& listing, const std::string& directory,
+                            const std::string& name, const LoadedFile& loaded) const {
+  if (loaded.sum_file != IdentifySumFile(listing, directory, name, loaded.kind)) return false;
+  const absl::StatusOr<FileIdentity> identity = root_.Identify(listing, directory, name);
+  return identity.ok() ? loaded.identity == *identity : !loaded.identity.has_value();
+}
+
+std::optional<FileIdentity> FileLoader::IdentifySumFile(const RootDirectory::Listing& listing,
+                                                        const std::string& directory, const std::string& name,
+                                                        ModelFile::Kind kind) const {
+  if (kind != ModelFile::Kind::kSafetensors) return std::nullopt;
+  const std::string sum_name = SumFileOf(name);
+  if (!std::ranges::binary_search(listing.files, sum_name)) return std::nullopt;
+  const absl::StatusOr<FileIdentity> identity = root_.Identify(listing, directory, sum_name);
+  return identity.ok() ? std::optional(*identity) : std::nullopt;
+}
+
+void FileLoader::AddKnownDigest(const std::string& directory, const std::string& name, LoadedFile& loaded) const {
+  std::string known;
+  if (loaded.sum_file) {
+    known = DigestInSumFile(ReadSumFile(root_, JoinPath(directory, SumFileOf(name))), name);
+  }
+  if (known.empty()) known = DigestInBlobPath(RootDirectory::RealPath(*loaded.file->file));
+  if (options_.fingerprint == FingerprintMode::kSampled) {
+    loaded.file->fingerprint = WithKnownDigest(loaded.own_fingerprint, known);
+  } else if (!known.empty() && loaded.own_fingerprint != "sha256:" + known) {
+    loaded.file = absl::DataLossError(fmt::format("file {}: its fingerprint is {}, but its SHA-256 should be {}",
+                                                  Quote(loaded.file->file->path()), loaded.own_fingerprint, known));
+  }
+}
+
 LoadedFile FileLoader::LoadAnew(const std::string& directory, const std::string& name, ModelFile::Kind kind,
                                 const FileIdentity& identity) const {
   LoadedFile loaded;
@@ -146,7 +194,8 @@ LoadedFile FileLoader::LoadAnew(const std::string& directory, const std::string&
   }
   loaded.identity = (*mapped)->identity();
   loaded.link_directory = root_.LinkDirectory(**mapped, directory);
-  loaded.file = Read(*std::move(mapped), name, kind, limits_);
+  loaded.file = Read(*std::move(mapped), name, kind, options_);
+  if (loaded.file.ok()) loaded.own_fingerprint = loaded.file->fingerprint;
   // What is wrong with the contents stays wrong until they change.
   loaded.try_again = !loaded.file.ok() && !absl::IsDataLoss(loaded.file.status());
   return loaded;

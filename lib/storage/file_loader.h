@@ -6,12 +6,13 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 
 #include "lib/storage/root_directory.h"
 #include "lib/storage/scanned_directory.h"
-#include "tensorferry/safetensors/header.h"
+#include "tensorferry/storage/load_options.h"
 #include "tensorferry/storage/model.h"
 
 namespace tensorferry {
@@ -21,8 +22,8 @@ namespace tensorferry {
 class FileLoader {
  public:
   // All three must outlive the loader.
-  FileLoader(const RootDirectory& root, const safetensors::Limits& limits, const ScannedDirectories& before)
-      : root_(root), limits_(limits), before_(before) {}
+  FileLoader(const RootDirectory& root, const LoadOptions& options, const ScannedDirectories& before)
+      : root_(root), options_(options), before_(before) {}
 
   // The files of one directory, by name.
   using Files = std::map<std::string, ModelFile::Kind, std::less<>>;
@@ -38,8 +39,12 @@ class FileLoader {
                                          const std::string& name, ModelFile::Kind kind,
                                          const std::shared_ptr<const LoadedFile>& before);
 
+  // Whether the file, and what says what its digest is, are what they were when `loaded` was.
+  bool IsUpToDate(const RootDirectory::Listing& listing, const std::string& directory, const std::string& name,
+                  const LoadedFile& loaded) const;
+
   const RootDirectory& root() const { return root_; }
-  const safetensors::Limits& limits() const { return limits_; }
+  const LoadOptions& options() const { return options_; }
 
  private:
   // Of LoadAhead, whatever the number of cores: there may be no memory for more headers at once.
@@ -53,12 +58,17 @@ class FileLoader {
   // What LoadAhead has made of it, or opens it.
   LoadedFile TakeAhead(const std::string& directory, const std::string& name, ModelFile::Kind kind,
                        const FileIdentity& identity);
+  // What the .sha256 file beside a file is, if there is one.
+  std::optional<FileIdentity> IdentifySumFile(const RootDirectory::Listing& listing, const std::string& directory,
+                                              const std::string& name, ModelFile::Kind kind) const;
+  // Has what is known of a file's digest take part in its fingerprint, or be what the fingerprint must agree with.
+  void AddKnownDigest(const std::string& directory, const std::string& name, LoadedFile& loaded) const;
   // Opens it.
   LoadedFile LoadAnew(const std::string& directory, const std::string& name, ModelFile::Kind kind,
                       const FileIdentity& identity) const;
 
   const RootDirectory& root_;
-  const safetensors::Limits& limits_;
+  const LoadOptions& options_;
   const ScannedDirectories& before_;
   // Of this scan and, once something was not where it was, of the one before.
   std::map<Key, std::shared_ptr<const LoadedFile>> open_;

@@ -18,9 +18,11 @@ constexpr std::int64_t kSampleBytes = 256;
 constexpr std::int64_t kSamples = 4;
 
 // Reads through the descriptor, not the mapping: a file that shrinks meanwhile is an error, not a signal.
-absl::Status AddRange(const MappedFile& file, std::int64_t begin, std::int64_t end, Digest& digest) {
+absl::Status AddRange(const MappedFile& file, std::int64_t begin, std::int64_t end, Digest& digest,
+                      const std::stop_token& stop = {}) {
   std::vector<std::byte> buffer(static_cast<std::size_t>(std::min<std::int64_t>(end - begin, 1 << 20)));
   while (begin < end) {
+    if (stop.stop_requested()) return absl::CancelledError("stopped");
     const auto size = std::min(buffer.size(), static_cast<std::size_t>(end - begin));
     const std::span<std::byte> piece = std::span(buffer).first(size);
     if (absl::Status status = ReadExactly(file.fd(), begin, piece, file.path()); !status.ok()) return status;
@@ -114,10 +116,19 @@ absl::StatusOr<std::string> SampledFingerprint(const SafetensorsFile& file) {
   return "sampled-sha256:" + digest.Finish();
 }
 
-absl::StatusOr<std::string> FullFingerprint(const MappedFile& file) {
+absl::StatusOr<std::string> FullFingerprint(const MappedFile& file, const std::stop_token& stop) {
   Digest digest;
-  if (absl::Status status = AddRange(file, 0, file.size_bytes(), digest); !status.ok()) return status;
+  if (absl::Status status = AddRange(file, 0, file.size_bytes(), digest, stop); !status.ok()) return status;
   return "sha256:" + digest.Finish();
+}
+
+std::string WithKnownDigest(const std::string& sampled, const std::string& known_digest) {
+  if (known_digest.empty()) return sampled;
+  Digest digest;
+  digest.AddText("tensorferry known fingerprint 1");
+  digest.AddText(sampled);
+  digest.AddText(known_digest);
+  return "known-sha256:" + digest.Finish();
 }
 
 }  // namespace tensorferry

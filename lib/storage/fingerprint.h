@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -38,8 +39,13 @@ class Digest {
 // Errors: those of reading the file.
 absl::StatusOr<std::string> SampledFingerprint(const SafetensorsFile& file);
 
-// A token for a file's bytes that is a digest of all of them. Errors: those of reading the file.
-absl::StatusOr<std::string> FullFingerprint(const MappedFile& file);
+// A token for a file's bytes that is a digest of all of them: "sha256:" and the file's SHA-256.
+// Errors: those of reading the file; CANCELLED: `stop`.
+absl::StatusOr<std::string> FullFingerprint(const MappedFile& file, const std::stop_token& stop = {});
+
+// The token for a file's bytes of which `sampled` is the sampled one, and the SHA-256 is said to be `known_digest`.
+// What is said may be wrong, so it only adds to what was seen. An empty `known_digest` adds nothing.
+std::string WithKnownDigest(const std::string& sampled, const std::string& known_digest);
 
 }  // namespace tensorferry
 

@@ -61,7 +61,9 @@ absl::StatusOr<safetensors::WeightMap> ReadIndex(const MappedFile& file, const s
 // A model of these files; `before` if it is made of the very same.
 ModelOr MakeModel(std::vector<ModelFile> files, const safetensors::WeightMap* weight_map, const ModelOr* before) {
   std::ranges::sort(files, {}, &ModelFile::name);
-  const auto same = [](const ModelFile& a, const ModelFile& b) { return a.name == b.name && a.file == b.file; };
+  const auto same = [](const ModelFile& a, const ModelFile& b) {
+    return a.name == b.name && a.file == b.file && a.fingerprint == b.fingerprint;
+  };
   if (before != nullptr && before->ok() && std::ranges::equal(files, (**before)->files(), same)) return *before;
   return Model::Create(std::move(files), weight_map);
 }
@@ -146,7 +148,7 @@ std::shared_ptr<const ScannedDirectory> LoadDirectory(FileLoader& loader, const 
     scanned->file_models.emplace_hint(scanned->file_models.end(), name, MakeFileModel(*file, model_before));
   }
   const bool has_before = before != nullptr && !before->files.empty();
-  scanned->whole = MakeWhole(directory, scanned->files, loader.limits(), has_before ? &before->whole : nullptr);
+  scanned->whole = MakeWhole(directory, scanned->files, loader.options().limits, has_before ? &before->whole : nullptr);
   return scanned;
 }
 
@@ -156,8 +158,7 @@ bool IsUpToDate(const FileLoader& loader, const std::string& directory, const Ro
   const std::map<std::string, Kind, std::less<>> now = FilesOfModels(listing);
   return std::ranges::equal(now, scanned.files, [&](const auto& file, const auto& loaded) {
     if (file.first != loaded.first) return false;
-    const absl::StatusOr<FileIdentity> identity = loader.root().Identify(listing, directory, file.first);
-    return identity.ok() ? loaded.second->identity == *identity : !loaded.second->identity.has_value();
+    return loader.IsUpToDate(listing, directory, file.first, *loaded.second);
   });
 }
 

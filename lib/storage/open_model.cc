@@ -9,9 +9,11 @@
 
 #include "lib/storage/file_loader.h"
 #include "lib/storage/fingerprint.h"
+#include "lib/storage/known_digest.h"
 #include "lib/storage/model_loader.h"
 #include "lib/storage/root_directory.h"
 #include "lib/storage/scanned_directory.h"
+#include "tensorferry/files/file_io.h"
 #include "tensorferry/quote.h"
 #include "tensorferry/storage/model.h"
 
@@ -24,9 +26,13 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Open(const std::string& path
     if (!tensors.ok()) return tensors.status();
     absl::StatusOr<std::string> fingerprint = SampledFingerprint(**tensors);
     if (!fingerprint.ok()) return fingerprint.status();
-    return Create({ModelFile{.name = std::filesystem::path(path).filename().string(),
+    const std::string name = std::filesystem::path(path).filename().string();
+    const absl::StatusOr<std::string> sums = ReadSmallFile(SumFileOf(path), kMaxSumFileBytes);
+    std::string known = sums.ok() ? DigestInSumFile(*sums, name) : std::string();
+    if (known.empty()) known = DigestInBlobPath(RootDirectory::RealPath(*(*tensors)->file()));
+    return Create({ModelFile{.name = name,
                              .kind = ModelFile::Kind::kSafetensors,
-                             .fingerprint = *std::move(fingerprint),
+                             .fingerprint = WithKnownDigest(*fingerprint, known),
                              .file = (*tensors)->file(),
                              .tensors = *tensors}},
                   nullptr);
@@ -35,9 +41,9 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Open(const std::string& path
   if (!root.ok()) return root.status();
   const absl::StatusOr<RootDirectory::Listing> listing = root->List(".");
   if (!listing.ok()) return listing.status();
-  const safetensors::Limits limits;
+  const LoadOptions options;
   const ScannedDirectories nothing;
-  FileLoader loader(*root, limits, nothing);
+  FileLoader loader(*root, options, nothing);
   const std::shared_ptr<const ScannedDirectory> scanned = LoadDirectory(loader, ".", *listing, nullptr);
   if (scanned->files.empty()) {
     return absl::NotFoundError(fmt::format("there is no safetensors file in {}", Quote(path)));

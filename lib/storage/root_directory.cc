@@ -90,6 +90,8 @@ absl::StatusOr<FileIdentity> RootDirectory::Identify(const Listing& listing, con
   return IdentityOf(stat);
 }
 
+std::string RootDirectory::RealPath(const MappedFile& file) { return PathOf(file.fd()); }
+
 std::string RootDirectory::LinkDirectory(const MappedFile& file, std::string_view directory) const {
   const std::string root = PathOf(fd_.get());
   const std::string path = PathOf(file.fd());

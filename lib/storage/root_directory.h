@@ -32,6 +32,9 @@ class RootDirectory {
   // is that one or cannot be told: a symbolic link may have led from there to elsewhere beneath the root.
   std::string LinkDirectory(const MappedFile& file, std::string_view directory) const;
 
+  // Where a file is, as an absolute path with all links resolved; empty if the system does not tell.
+  static std::string RealPath(const MappedFile& file);
+
   // The contents of a directory beneath the root, each list ordered by name; what is neither a file nor a directory, or
   // a link that leads to nothing beneath the root, is listed as a file, so that opening it gives the reason.
   struct Listing {

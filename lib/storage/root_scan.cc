@@ -19,10 +19,11 @@ namespace {
 
 class Scanner {
  public:
-  Scanner(const RootDirectory& root, const safetensors::Limits& limits, const ScannedDirectories& before)
-      : loader_(root, limits, before), before_(before) {}
+  Scanner(const RootDirectory& root, const LoadOptions& options, const ScannedDirectories& before)
+      : loader_(root, options, before), before_(before) {}
 
   absl::Status Scan(const std::string& directory) {
+    if (loader_.options().stop.stop_requested()) return absl::CancelledError("the scan was stopped");
     absl::StatusOr<RootDirectory::Listing> listing = List(directory);
     if (!listing.ok()) return listing.status();
     // A link may lead back to a directory that is being scanned.
@@ -102,9 +103,9 @@ class Scanner {
 
 }  // namespace
 
-absl::StatusOr<RootScan> ScanRoot(const RootDirectory& root, const safetensors::Limits& limits,
+absl::StatusOr<RootScan> ScanRoot(const RootDirectory& root, const LoadOptions& options,
                                   const ScannedDirectories& before) {
-  Scanner scanner(root, limits, before);
+  Scanner scanner(root, options, before);
   if (absl::Status status = scanner.Scan("."); !status.ok()) return status;
   return std::move(scanner).Finish();
 }

@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "lib/storage/root_directory.h"
 #include "lib/storage/scanned_directory.h"
-#include "tensorferry/safetensors/header.h"
+#include "tensorferry/storage/load_options.h"
 
 namespace tensorferry {
 
@@ -22,7 +22,7 @@ struct RootScan {
 
 // Walks everything under `root`. What is as it was in the scan `before` is taken over.
 // Errors: those of listing the root itself.
-absl::StatusOr<RootScan> ScanRoot(const RootDirectory& root, const safetensors::Limits& limits,
+absl::StatusOr<RootScan> ScanRoot(const RootDirectory& root, const LoadOptions& options,
                                   const ScannedDirectories& before);
 
 // Whether `path` is `directory` or something beneath it; both are relative to a root.

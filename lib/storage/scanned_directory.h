@@ -20,6 +20,10 @@ struct LoadedFile {
   // Nothing if the path led to no file.
   std::optional<FileIdentity> identity;
   ModelFile::Kind kind = ModelFile::Kind::kCompanion;
+  // What the .sha256 file beside it was, if there was one.
+  std::optional<FileIdentity> sum_file;
+  // Of what is safetensors: the token for its bytes without what is known of them.
+  std::string own_fingerprint;
   // The file, or why it cannot be served.
   absl::StatusOr<ModelFile> file;
   // Whether it may turn out differently though the file stays the same: it was not its contents that failed.

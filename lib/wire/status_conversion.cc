@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "lib/wire/retry_info.h"
+
 namespace tensorferry::wire {
 namespace {
 
@@ -34,13 +36,15 @@ constexpr std::size_t kMaxMessageBytes = 2048;
 
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
-                      std::string(status.message()).substr(0, kMaxMessageBytes));
+  const std::string message(status.message().substr(0, kMaxMessageBytes));
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), message, RetryDetails(status, message));
 }
 
 absl::Status FromGrpc(const grpc::Status& status) {
   if (status.ok()) return absl::OkStatus();
-  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+  absl::Status result(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+  AddRetryDetails(status.error_details(), result);
+  return result;
 }
 
 }  // namespace tensorferry::wire

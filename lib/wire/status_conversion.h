@@ -8,7 +8,8 @@
 
 namespace tensorferry::wire {
 
-// The codes of both are the same numbers; messages are kept, cut at what fits into HTTP/2 trailers.
+// The codes of both are the same numbers; messages are kept, cut at what fits into HTTP/2 trailers, and so is what
+// retry_info.h adds to a status.
 grpc::Status ToGrpc(const absl::Status& status);
 absl::Status FromGrpc(const grpc::Status& status);
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "client/retry_loop.h"
+#include "lib/wire/retry_info.h"
 #include "tests/testing/status_matchers.h"
 
 namespace tensorferry {
@@ -23,6 +24,19 @@ constexpr double kAlmostOne = 0x1.fffffffffffffp-1;
 std::optional<absl::Duration> DelayAfter(const absl::Status& status, const FailureHistory& history, double random = 0.5,
                                          const RetryOptions& options = {}) {
   return RetryPolicy(options).DelayAfter(status, history, random);
+}
+
+TEST(RetryPolicyTest, DelayThatTheServerAsksForIsWaitedOnTopButNotBeyondTheTimeThereIs) {
+  const auto refused = [](absl::Duration delay) {
+    return wire::WithRetryDelay(absl::ResourceExhaustedError("too many streams"), delay);
+  };
+  EXPECT_THAT(DelayAfter(refused(absl::Seconds(2)), {.failures = 1}), Optional(absl::Milliseconds(2050)));
+  EXPECT_THAT(DelayAfter(refused(absl::Seconds(2)), {.failures = 1}, 0), Optional(absl::Seconds(2)));
+  EXPECT_THAT(DelayAfter(refused(absl::ZeroDuration()), {.failures = 1}), Optional(absl::Milliseconds(50)));
+  EXPECT_THAT(DelayAfter(refused(absl::Hours(9)), {.failures = 2, .elapsed = absl::Seconds(59)}),
+              Optional(absl::Seconds(1)));
+  EXPECT_EQ(DelayAfter(wire::WithRetryDelay(absl::AbortedError(""), absl::Seconds(1)), {.failures = 1}), std::nullopt)
+      << "what cannot succeed is not tried again, whatever the server says";
 }
 
 TEST(RetryPolicyTest, OnlyWhatMayPassIsTriedAgain) {

@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import random
+import resource
 import select
 import shutil
 import signal
@@ -88,10 +89,17 @@ def sha256(path: pathlib.Path) -> str:
 class Server:
     """A running tensorferryd. On exit from the `with` block it gets SIGTERM and must end well."""
 
-    def __init__(self, root: pathlib.Path, *options: str, listen: str = "127.0.0.1:0"):
+    def __init__(self, root: pathlib.Path, *options: str, listen: str = "127.0.0.1:0",
+                 limits: dict[int, int] | None = None):
+        """`limits`: what it may take, by the RLIMIT_ numbers of the module `resource`."""
+        def set_limits() -> None:
+            for kind, limit in (limits or {}).items():
+                resource.setrlimit(kind, (limit, limit))
+
         self._stderr = tempfile.TemporaryFile()
         self.process = subprocess.Popen([BIN_DIR / "tensorferryd", "--root", root, "--listen", listen, *options],
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._stderr)
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._stderr,
+                                        preexec_fn=set_limits if limits else None)
         self._ended = False
         self.stderr_at_end = ""
         ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE_SECONDS)
@@ -180,9 +188,9 @@ class EndToEndTest(unittest.TestCase):
         self.addCleanup(shutil.rmtree, path, ignore_errors=True)
         return path
 
-    def serve(self, root: pathlib.Path, *options: str, listen: str = "127.0.0.1:0") -> Server:
+    def serve(self, root: pathlib.Path, *options: str, **how: object) -> Server:
         """A server that lives as long as the test."""
-        server = Server(root, *options, listen=listen)
+        server = Server(root, *options, **how)
         self.addCleanup(server.stop)
         return server
 

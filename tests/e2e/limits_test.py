@@ -4,12 +4,15 @@
 import concurrent.futures
 import os
 import re
+import subprocess
 import threading
 import time
 import unittest
 
 import grpc
 import numpy
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 import harness
 from stock_client import pb, pb_grpc
@@ -22,6 +25,16 @@ STALLED = 20 if harness.SANITIZED else 100
 def open_channel(address: str) -> grpc.Channel:
     """A channel with a connection of its own and a small window: what is not read stays at the server."""
     return grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1), ("grpc.http2.bdp_probe", 0)])
+
+
+def retry_delay_seconds(error: grpc.RpcError) -> float | None:
+    """What the server asks for in a google.rpc.RetryInfo, as any client finds it there."""
+    status = rpc_status.from_call(error)
+    for detail in status.details if status is not None else ():
+        info = error_details_pb2.RetryInfo()
+        if detail.Unpack(info):
+            return info.retry_delay.ToTimedelta().total_seconds()
+    return None
 
 
 class LimitsTest(harness.EndToEndTest):
@@ -66,6 +79,7 @@ class LimitsTest(harness.EndToEndTest):
             self.read(channel, "small")
         self.assertEqual(caught.exception.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
         self.assertIn("--max-streams", caught.exception.details())
+        self.assertEqual(retry_delay_seconds(caught.exception), 1)
         streams[0].cancel()
 
         def small_is_served() -> bool:
@@ -78,6 +92,41 @@ class LimitsTest(harness.EndToEndTest):
         harness.wait_until(small_is_served, "room for a stream")
         for stream in streams:
             stream.cancel()
+
+    def test_streams_that_hold_too_much_keep_new_ones_out_and_go_on(self) -> None:
+        server = self.serve(self.directory, f"--max-pinned-bytes={4 << 20}", "--stall-timeout=0")
+        streams = []
+
+        def refusal() -> grpc.RpcError | None:
+            try:
+                streams.append(self.stall(self.open_channel(server.address)))
+            except grpc.RpcError as error:
+                return error
+            return None
+
+        error = harness.wait_until(refusal, "a refusal")
+        self.assertGreater(len(streams), 0)
+        self.assertEqual(error.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
+        self.assertIn("--max-pinned-bytes", error.details())
+        self.assertEqual(retry_delay_seconds(error), 1)
+        # Who is in gets everything, one after the other, though nothing else is let go of.
+        for stream in streams:
+            received = b"".join(message.chunk.data for message in stream)
+            self.assertTrue(self.big.endswith(received) and len(received) > len(self.big) - (2 << 20))
+        self.assertTrue(self.read(self.open_channel(server.address), "small") == self.small)
+
+    def test_client_waits_for_room_as_long_as_the_server_asks(self) -> None:
+        server = self.serve(self.directory, "--max-streams=1")
+        stream = self.stall(self.open_channel(server.address))
+        program = subprocess.Popen(
+            harness.cli_command("get", "m.safetensors", "small", "-o", "-", "--server", server.address),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(program.kill)
+        line = program.stderr.readline().decode()
+        self.assertRegex(line, r"--max-streams.*; trying again in 1\.\d s\n\Z")
+        stream.cancel()
+        stdout, _ = program.communicate(timeout=harness.PATIENCE_SECONDS)
+        self.assertEqual((program.returncode, stdout), (0, self.small))
 
     def test_stalled_streams_are_cut_off_and_good_ones_are_not(self) -> None:
         server = self.serve(self.directory, "--stall-timeout=3")

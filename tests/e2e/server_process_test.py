@@ -2,8 +2,10 @@
 """How tensorferryd starts, says what is wrong with its root or its address, and ends."""
 
 import os
+import pathlib
 import signal
 import socket
+import subprocess
 import unittest
 
 import grpc
@@ -13,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 import harness
 import stock_client
 from stock_client import pb
-from tensor_files import make_tensor, write_big_file, write_safetensors
+from tensor_files import TensorToWrite, make_tensor, write_big_file, write_safetensors
 
 
 class ServerProcessTest(harness.EndToEndTest):
@@ -53,6 +55,35 @@ class ServerProcessTest(harness.EndToEndTest):
         stream = stock_client.read_stream(stock_client.connect(address).GetTensor(
             pb.GetTensorRequest(model="m.safetensors", tensor="t")))
         self.assertEqual(output.read_bytes(), bytes(stream.data[0]))
+
+    def test_full_fingerprints_see_what_samples_do_not(self) -> None:
+        data = bytearray(self.generator.bytes(100_000))
+        generations = {}
+        for middle in (1, 2):
+            data[70_000] = middle
+            write_safetensors(self.root / "m.safetensors", [TensorToWrite("t", "U8", (len(data),), bytes(data))])
+            for kind in ("sampled", "full"):
+                server = self.serve(self.root, f"--fingerprint={kind}")
+                generations[kind, middle] = self.cli_json("info", "m.safetensors", server=server)["generation"]
+        self.assertEqual(generations["sampled", 1], generations["sampled", 2])
+        self.assertNotEqual(generations["full", 1], generations["full", 2])
+
+    def test_signal_ends_a_load_that_takes_long(self) -> None:
+        size = 64 << 30
+        text = f'{{"t":{{"dtype":"U8","shape":[{size}],"data_offsets":[0,{size}]}}}}'.encode()
+        with open(self.root / "large.safetensors", "wb") as file:
+            file.write(len(text).to_bytes(8, "little") + text)
+            file.truncate(8 + len(text) + size)
+        program = subprocess.Popen(
+            [harness.BIN_DIR / "tensorferryd", "--root", self.root, "--listen", "127.0.0.1:0", "--fingerprint=full"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(program.kill)
+
+        maps = pathlib.Path(f"/proc/{program.pid}/maps")
+        harness.wait_until(lambda: "/large.safetensors" in maps.read_text(), "the file to be open")
+        program.terminate()
+        stdout, stderr = program.communicate(timeout=harness.PATIENCE_SECONDS)
+        self.assertEqual((program.returncode, stdout), (0, b""), harness.stderr_text(stderr))
 
     def test_port_in_use_is_told(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -184,7 +184,7 @@ TEST_F(CatalogTest, SnapshotStaysAsItWas) {
 
 TEST_F(CatalogTest, LimitsAreKept) {
   File("many.safetensors", {"a", "b", "c"});
-  TF_ASSERT_OK_AND_ASSIGN(catalog_, Catalog::Load(root_.path(), {.tensors = 2}));
+  TF_ASSERT_OK_AND_ASSIGN(catalog_, Catalog::Load(root_.path(), {.limits = {.tensors = 2}}));
   EXPECT_THAT(ReasonOf("many.safetensors"), HasSubstr("limit of 2"));
 }
 

@@ -10,7 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "tensorferry/safetensors/header.h"
+#include "tensorferry/storage/load_options.h"
 #include "tensorferry/storage/model.h"
 
 namespace tensorferry {
@@ -36,20 +36,19 @@ class Catalog {
   using Entries = std::map<std::string, Entry, std::less<>>;
 
   // Scans `root`. A bad model is an entry with its reason, not an error.
-  // Errors: those of opening and listing the root as a directory, with its path.
-  static absl::StatusOr<std::shared_ptr<const Catalog>> Load(const std::string& root,
-                                                             const safetensors::Limits& limits = {}) {
-    return Reload(root, nullptr, limits);
+  // Errors: those of opening and listing the root as a directory, with its path; CANCELLED: `options.stop`.
+  static absl::StatusOr<std::shared_ptr<const Catalog>> Load(const std::string& root, const LoadOptions& options = {}) {
+    return Reload(root, nullptr, options);
   }
 
   // Scans `root` again. Files that are what they were in `previous` (device, inode, size and time of modification) are
-  // not opened again, under whatever name they are now. A model that cannot be served any more stays what it was, with
-  // the reason in `replacement`, as long as its files are intact, that is, were replaced or removed and not written to;
-  // unless its name is gone. Returns `previous` itself if nothing has changed. `previous` may be null.
-  // Errors: as Load.
+  // not opened again, under whatever name they are now; `options` are to be those of `previous`. A model that cannot be
+  // served any more stays what it was, with the reason in `replacement`, as long as its files are intact, that is, were
+  // replaced or removed and not written to; unless its name is gone. Returns `previous` itself if nothing has changed.
+  // `previous` may be null. Errors: as Load.
   static absl::StatusOr<std::shared_ptr<const Catalog>> Reload(const std::string& root,
                                                                const std::shared_ptr<const Catalog>& previous,
-                                                               const safetensors::Limits& limits = {});
+                                                               const LoadOptions& options = {});
 
   const Entries& entries() const { return entries_; }
 

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_SERVER_LISTENING_SOCKETS_H_
+#define TENSORFERRY_SERVER_LISTENING_SOCKETS_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "tensorferry/files/unique_fd.h"
+
+namespace tensorferry::server {
+
+// The sockets that listen at one address: a name may stand for several. They do not block. Closes them, and removes the
+// file of a unix socket, when it is destroyed. Not safe for concurrent use.
+class ListeningSockets {
+ public:
+  // `address` is one that CheckListenAddress takes. Port 0 lets the system choose one, the same for all of them. A unix
+  // socket that is there already is replaced.
+  // Errors: INVALID_ARGUMENT: the name cannot be resolved, the path is too long; UNAVAILABLE: in use, not ours.
+  static absl::StatusOr<ListeningSockets> Open(const std::string& address);
+
+  ListeningSockets(ListeningSockets&&) = default;
+  ListeningSockets& operator=(ListeningSockets&&) = delete;
+  ~ListeningSockets();
+
+  const std::vector<UniqueFd>& sockets() const { return sockets_; }
+  // 0 for unix sockets.
+  int port() const { return port_; }
+
+ private:
+  ListeningSockets() = default;
+
+  std::vector<UniqueFd> sockets_;
+  int port_ = 0;
+  std::string unix_path_;  // empty: no file
+};
+
+}  // namespace tensorferry::server
+
+#endif  // TENSORFERRY_SERVER_LISTENING_SOCKETS_H_

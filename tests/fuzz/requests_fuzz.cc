@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// The input is a request as a client might send it: a byte that says of which method, then the message. Whatever it is,
+// it is answered or refused as the contract says, and a stream has the bytes that were announced and lie in its files.
+#include <google/protobuf/stubs/logging.h>
+#include <grpcpp/support/byte_buffer.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "lib/wire/chunk_decoder.h"
+#include "server/chunk_source.h"
+#include "server/get_file.h"
+#include "server/get_metadata.h"
+#include "server/get_slice.h"
+#include "server/get_tensor.h"
+#include "server/get_tensors.h"
+#include "server/list_models.h"
+#include "server/list_tensors.h"
+#include "tensorferry/quote.h"
+#include "tensorferry/storage/catalog.h"
+#include "tests/fuzz/check.h"
+#include "tests/testing/safetensors_bytes.h"
+#include "tests/testing/temp_dir.h"
+
+namespace tensorferry::server {
+namespace {
+
+using fuzz::Check;
+
+// Small enough that a plan of all of it, many times, is streamed in no time.
+const Catalog& Models() {
+  static const test::TempDir directory;
+  static const std::shared_ptr<const Catalog> catalog = [] {
+    directory.Write("m/1.safetensors", test::ValidFile({{"a", Dtype::kF32, {3, 4, 5}},
+                                                        {"b", Dtype::kU8, {300}},
+                                                        {"", Dtype::kI64, {}},
+                                                        {"empty", Dtype::kF16, {0, 2}}}));
+    directory.Write("m/2.safetensors", test::ValidFile({{"narrow", Dtype::kF4, {6, 8}}}, R"({"format":"pt"})"));
+    directory.Write("m/config.json", "{}");
+    directory.Write("bad.safetensors", "bad");
+    return Catalog::Load(directory.path()).value();
+  }();
+  return *catalog;
+}
+
+void CheckRefusal(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kAborted:
+    case absl::StatusCode::kOutOfRange:
+      break;
+    default:
+      Check(false, "a request is refused with another code than the contract says");
+  }
+  const std::string message(status.message());
+  Check(!message.empty() && message.size() < 2000, "a message that is empty, or longer than a client sees");
+  Check(IsValidUtf8(message), "a message that is not text");
+  Check(std::ranges::none_of(message, [](char c) { return c >= 0 && c < ' '; }), "a control character in a message");
+}
+
+template <typename Response>
+void CheckAnswer(const absl::StatusOr<Response>& response) {
+  if (!response.ok()) return CheckRefusal(response.status());
+  Check(response->ByteSizeLong() < (4 << 20), "an answer larger than clients accept");
+}
+
+void CheckStream(absl::StatusOr<StreamPlan> plan) {
+  if (!plan.ok()) return CheckRefusal(plan.status());
+  Check(plan->reads.size() == plan->results.size(), "reads without results");
+  std::int64_t announced = 0;
+  for (const PlannedRead& read : plan->reads) {
+    Check(0 <= read.result_begin && read.result_begin <= read.result_end && read.result_end <= read.slice.size_bytes(),
+          "a read of more than its result");
+    Check(0 <= read.source_offset && read.source_offset + read.source_size_bytes <= read.file->size_bytes(),
+          "a tensor outside its file");
+    announced += read.result_end - read.result_begin;
+  }
+  Check(announced == plan->header.size_bytes(), "another size than announced");
+  const auto pinned = std::make_shared<PinnedBytes>();
+  ChunkSource source(*std::move(plan), IoMode::kMmap, BufferPool::Create(64 << 10), pinned, nullptr);
+  std::int64_t sent = 0;
+  while (!source.done()) {
+    absl::StatusOr<grpc::ByteBuffer> message = source.Next();
+    Check(message.ok(), "a stream that breaks");
+    Check(message->Length() < (4 << 20), "a message larger than clients accept");
+    const absl::StatusOr<wire::DecodedChunk> chunk = wire::DecodeChunk(*message);
+    Check(chunk.ok(), "a message that cannot be decoded");
+    sent += chunk->data_size_bytes;
+  }
+  Check(sent == announced, "more or fewer bytes than announced");
+  Check(pinned->value() == 0, "bytes that are held by nobody");
+}
+
+template <typename Request>
+bool Parse(const std::uint8_t* data, std::size_t size, Request& request) {
+  return request.ParseFromArray(data, static_cast<int>(size));
+}
+
+template <typename Request, typename Planner>
+void Stream(const std::uint8_t* data, std::size_t size, Planner planner) {
+  if (Request request; Parse(data, size, request)) CheckStream(planner(Models(), request));
+}
+
+template <typename Request, typename Handler>
+void Answer(const std::uint8_t* data, std::size_t size, Handler handler) {
+  if (Request request; Parse(data, size, request)) CheckAnswer(handler(Models(), request));
+}
+
+}  // namespace
+}  // namespace tensorferry::server
+
+extern "C" int LLVMFuzzerInitialize(int*, char***) {
+  // As in the server: what is malformed is not told on stderr.
+  google::protobuf::SetLogHandler(nullptr);
+  return 0;
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace tensorferry::server;  // NOLINT
+  namespace v1 = tensorferry::v1;
+  if (size == 0) return 0;
+  const std::uint8_t method = *data++;
+  --size;
+  switch (method) {
+    case 'f':
+      Stream<v1::GetFileRequest>(data, size, PlanGetFile);
+      break;
+    case 'l':
+      Answer<v1::ListTensorsRequest>(data, size, ListTensors);
+      break;
+    case 'm':
+      Answer<v1::GetMetadataRequest>(data, size, GetMetadata);
+      break;
+    case 'o':
+      Answer<v1::ListModelsRequest>(data, size, [](const auto& models, const v1::ListModelsRequest& request) {
+        return ListModels(models, request, Permissions(nullptr));
+      });
+      break;
+    case 'p':
+      Stream<v1::GetTensorsRequest>(data, size, PlanGetTensors);
+      break;
+    case 's':
+      Stream<v1::GetSliceRequest>(data, size, PlanGetSlice);
+      break;
+    case 't':
+      Stream<v1::GetTensorRequest>(data, size, PlanGetTensor);
+      break;
+    default:
+      break;
+  }
+  return 0;
+}
