@@ -7,6 +7,18 @@
 
 namespace tensorferry {
 
+absl::Status Destination::Begin(const FetchLimits&) { return absl::OkStatus(); }
+
+absl::Status Destination::WriteAll(std::int64_t offset, std::span<const std::span<const std::byte>> pieces) {
+  for (const std::span<const std::byte> piece : pieces) {
+    if (absl::Status status = Write(offset, piece); !status.ok()) return status;
+    offset += static_cast<std::int64_t>(piece.size());
+  }
+  return absl::OkStatus();
+}
+
+void Destination::Abandon(absl::Time) {}
+
 absl::Status HostDestination::Write(std::int64_t offset, std::span<const std::byte> data) {
   std::memcpy(memory_.data() + offset, data.data(), data.size());
   return absl::OkStatus();
