@@ -149,24 +149,25 @@ absl::StatusOr<std::size_t> Assembler::PartOf(const v1::Segment& segment) const 
 absl::Status Assembler::AddData(const wire::DecodedChunk& chunk) {
   auto piece = chunk.data.begin();
   std::span<const std::byte> bytes;
+  std::vector<std::span<const std::byte>> pieces;
   for (const v1::Segment& segment : chunk.head.segments()) {
     const absl::StatusOr<std::size_t> index = PartOf(segment);
     if (!index.ok()) return index.status();
+    pieces.clear();
+    for (auto left = static_cast<std::size_t>(segment.size_bytes()); left > 0;) {
+      while (bytes.empty()) bytes = *piece++;  // the decoder made sure that the segments cover the data exactly
+      pieces.push_back(bytes.first(std::min(bytes.size(), left)));
+      bytes = bytes.subspan(pieces.back().size());
+      left -= pieces.back().size();
+    }
     const ExpectedPart& part = parts_[*index];
     std::int64_t& next = next_[*index];
-    const std::int64_t end = next + segment.size_bytes();
-    while (next < end) {
-      while (bytes.empty()) bytes = *piece++;  // the decoder made sure that the segments cover the data exactly
-      const auto size = std::min(bytes.size(), static_cast<std::size_t>(end - next));
-      const absl::Status written = part.destination->Write(next - part.origin, bytes.first(size));
-      if (!written.ok()) {
-        destination_failed_ = true;
-        return written;
-      }
-      bytes = bytes.subspan(size);
-      next += static_cast<std::int64_t>(size);
-      received_bytes_ += static_cast<std::int64_t>(size);
+    if (absl::Status status = part.destination->WriteAll(next - part.origin, pieces); !status.ok()) {
+      destination_failed_ = true;
+      return status;
     }
+    next += segment.size_bytes();
+    received_bytes_ += segment.size_bytes();
   }
   return absl::OkStatus();
 }

@@ -15,6 +15,18 @@ constexpr std::size_t kMinStreamedBytes = std::size_t{1} << 20;
 
 }  // namespace
 
+absl::Status Destination::Begin(const FetchLimits&) { return absl::OkStatus(); }
+
+absl::Status Destination::WriteAll(std::int64_t offset, std::span<const std::span<const std::byte>> pieces) {
+  for (const std::span<const std::byte> piece : pieces) {
+    if (absl::Status status = Write(offset, piece); !status.ok()) return status;
+    offset += static_cast<std::int64_t>(piece.size());
+  }
+  return absl::OkStatus();
+}
+
+void Destination::Abandon(absl::Time) {}
+
 absl::Status HostDestination::Write(std::int64_t offset, std::span<const std::byte> data) {
   const std::span<std::byte> target = memory_.subspan(static_cast<std::size_t>(offset), data.size());
   if (memory_.size() >= kMinStreamedBytes) {

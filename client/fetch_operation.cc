@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <set>
 #include <thread>
 #include <utility>
 
@@ -15,6 +14,9 @@
 
 namespace tensorferry {
 namespace {
+
+// How long a fetch that failed waits for what is on its way to a device, which may be stuck.
+constexpr absl::Duration kMaxAbandonTime = absl::Seconds(1);
 
 // What an error of a stream means to the fetch. `goes_on`: the stream was asked for the rest of one before it.
 absl::Status Explain(const absl::Status& status, const Connection& connection, bool goes_on) {
@@ -40,30 +42,50 @@ FetchOperation::FetchOperation(std::span<const std::unique_ptr<Link>> links, std
   result_.reads.resize(read_count);
   for (const Lane& lane : lanes_) {
     for (const StreamRequest& request : lane) {
-      for (const ExpectedPart& part : request.parts) bytes_total_ += part.end - part.begin;
+      for (const ExpectedPart& part : request.parts) {
+        bytes_total_ += part.end - part.begin;
+        destinations_.insert(part.destination);
+      }
     }
   }
 }
 
 absl::StatusOr<FetchResult> FetchOperation::Run() {
   const std::stop_callback on_stop(options_.stop_token, [this] { stop_.request_stop(); });
-  lanes_running_ = lanes_.size();
-  {
-    std::vector<std::jthread> threads;
-    for (std::size_t i = 1; i < lanes_.size(); ++i) threads.emplace_back([this, i] { RunLane(i); });
-    if (!lanes_.empty()) RunLane(0);
-    std::unique_lock lock(mutex_);
-    while (lanes_running_ > 0) {
-      lane_ended_.wait_for(lock, std::chrono::milliseconds(100));
-      lock.unlock();
-      ReportProgress();
-      lock.lock();
-    }
+  if (absl::Status status = FillDestinations(); !status.ok()) {
+    const absl::Time until = absl::Now() + kMaxAbandonTime;
+    for (Destination* destination : destinations_) destination->Abandon(until);
+    return status;
   }
-  if (!status_.ok()) return status_;
-  if (absl::Status status = FinishDestinations(); !status.ok()) return status;
   ReportProgress();
   return std::move(result_);
+}
+
+absl::Status FetchOperation::FillDestinations() {
+  const FetchLimits limits{.deadline = deadline_, .stop_token = stop_.get_token()};
+  for (Destination* destination : destinations_) {
+    if (absl::Status status = destination->Begin(limits); !status.ok()) return status;
+  }
+  RunLanes();
+  if (!status_.ok()) return status_;
+  for (Destination* destination : destinations_) {
+    if (absl::Status status = destination->Finish(); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+void FetchOperation::RunLanes() {
+  lanes_running_ = lanes_.size();
+  std::vector<std::jthread> threads;
+  for (std::size_t i = 1; i < lanes_.size(); ++i) threads.emplace_back([this, i] { RunLane(i); });
+  if (!lanes_.empty()) RunLane(0);
+  std::unique_lock lock(mutex_);
+  while (lanes_running_ > 0) {
+    lane_ended_.wait_for(lock, std::chrono::milliseconds(100));
+    lock.unlock();
+    ReportProgress();
+    lock.lock();
+  }
 }
 
 void FetchOperation::RunLane(std::size_t index) {
@@ -162,19 +184,6 @@ void FetchOperation::ReportRetry(const absl::Status& status, absl::Duration dela
   if (!options_.on_retry) return;
   const std::lock_guard lock(report_mutex_);
   options_.on_retry(status, delay);
-}
-
-absl::Status FetchOperation::FinishDestinations() {
-  std::set<Destination*> destinations;
-  for (const Lane& lane : lanes_) {
-    for (const StreamRequest& request : lane) {
-      for (const ExpectedPart& part : request.parts) destinations.insert(part.destination);
-    }
-  }
-  for (Destination* destination : destinations) {
-    if (absl::Status status = destination->Finish(); !status.ok()) return status;
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace tensorferry

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -34,6 +35,9 @@ class FetchOperation {
   absl::StatusOr<FetchResult> Run();
 
  private:
+  // Until every byte has landed.
+  absl::Status FillDestinations();
+  void RunLanes();
   void RunLane(std::size_t index);
   // Brings all of `request`, however many streams that takes.
   absl::Status RunRequest(Link& link, const StreamRequest& request, bool report_progress);
@@ -48,10 +52,10 @@ class FetchOperation {
   void Fail(const absl::Status& status);
   void ReportProgress();
   void ReportRetry(const absl::Status& status, absl::Duration delay);
-  absl::Status FinishDestinations();
 
   const std::span<const std::unique_ptr<Link>> links_;
   std::vector<Lane> lanes_;
+  std::set<Destination*> destinations_;
   const std::string fingerprint_;
   const FetchOptions& options_;
   const Retry& retry_;

@@ -78,10 +78,15 @@ tensorferry_test(fetch_test SOURCES e2e/fetch_test.cc LIBRARIES tensorferry::ser
 tensorferry_test(cut_test
   SOURCES e2e/cut_test.cc e2e/failover_test.cc testing/cutting_proxy.cc
   LIBRARIES tensorferry::server tensorferry::client)
+add_subdirectory(cuda)
 
 tensorferry_python_test(reference_test safetensors/reference_test.py $<TARGET_FILE:tensorferry>)
-foreach(TEST IN ITEMS changing_files cli_errors cli_get cli_list cli_pull limits listing memory real_model reload
-                      reload_broken resume scarce server_process sharded_model slice_oracle stock_client tls tls_rotation token)
+if(TENSORFERRY_WITH_CUDA)
+  list(APPEND TEST_ENVIRONMENT TENSORFERRY_FAKE_CUDA_DIR=${PROJECT_BINARY_DIR}/tests/fake_cuda)
+endif()
+foreach(TEST IN ITEMS changing_files cli_device cli_errors cli_get cli_list cli_pull limits listing memory real_model
+                      reload reload_broken resume scarce server_process sharded_model slice_oracle stock_client tls
+                      tls_rotation token)
   tensorferry_python_test(e2e_${TEST}_test e2e/${TEST}_test.py)
 endforeach()
 if(NOT TENSORFERRY_SANITIZE)

@@ -10,12 +10,8 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <fstream>
 #include <functional>
-#include <limits>
 #include <memory>
-#include <new>
 #include <optional>
 #include <span>
 #include <string>
@@ -23,6 +19,8 @@
 #include <vector>
 
 #include "client/cli/connection.h"
+#include "client/cli/device_flags.h"
+#include "client/cli/fetch_memory.h"
 #include "client/cli/human.h"
 #include "client/cli/interrupt.h"
 #include "client/cli/json_text.h"
@@ -47,10 +45,13 @@ struct BenchOptions {
   CLI::Option* tensor_given = nullptr;
   int rounds = 5;
   int latency_reads = 1000;
+  DeviceFlags device;
   bool json = false;
 };
 
 struct BenchResult {
+  // What the device is called; empty: it was host memory.
+  std::string device_name;
   std::int64_t bytes = 0;
   double median_seconds = 0;
   double bytes_per_second = 0;
@@ -64,6 +65,7 @@ struct BenchResult {
 struct BenchJob {
   const BenchOptions& options;
   const Client& client;
+  const std::optional<CudaDevice>& device;
   const Deadline& deadline;
   const Interrupt& interrupt;
 
@@ -80,31 +82,6 @@ struct BenchJob {
 double Percentile(std::span<const double> sorted, double share) {
   const auto rank = static_cast<std::size_t>(std::ceil(share * static_cast<double>(sorted.size())));
   return sorted[std::clamp<std::size_t>(rank, 1, sorted.size()) - 1];
-}
-
-std::int64_t AvailableMemoryBytes() {
-  std::ifstream meminfo("/proc/meminfo");
-  std::string key;
-  std::int64_t kibibytes = 0;
-  std::string unit;
-  while (meminfo >> key >> kibibytes && std::getline(meminfo, unit)) {
-    if (key == "MemAvailable:") return kibibytes * 1024;
-  }
-  return std::numeric_limits<std::int64_t>::max();
-}
-
-// Memory whose pages are there, so that a round does not measure the kernel.
-absl::StatusOr<std::unique_ptr<std::byte[]>> AllocateTouched(std::int64_t size_bytes) {
-  // The kernel would promise more than there is, and end the program when it is touched.
-  const std::int64_t available = AvailableMemoryBytes();
-  std::unique_ptr<std::byte[]> memory;
-  if (size_bytes <= available) memory.reset(new (std::nothrow) std::byte[static_cast<std::size_t>(size_bytes)]);
-  if (memory == nullptr) {
-    return absl::ResourceExhaustedError(fmt::format("needs {} of memory and {} are available: name a TENSOR instead",
-                                                    HumanSize(size_bytes), HumanSize(available)));
-  }
-  std::memset(memory.get(), 0, static_cast<std::size_t>(size_bytes));
-  return memory;
 }
 
 absl::StatusOr<std::vector<TensorInfo>> ChooseTensors(const BenchJob& job) {
@@ -132,18 +109,18 @@ absl::Status MeasureThroughput(const BenchJob& job, std::span<const TensorInfo> 
       return absl::DataLossError("the server says that the model has more than 8 EiB");
     }
   }
-  const auto memory = AllocateTouched(result.bytes);
+  const auto memory = FetchMemory::Allocate(result.bytes, job.device);
   if (!memory.ok()) return memory.status();
 
-  std::vector<HostDestination> destinations;
-  destinations.reserve(tensors.size());
+  std::vector<std::unique_ptr<Destination>> destinations;
   std::vector<Read> reads;
-  std::byte* position = memory->get();
+  std::int64_t position = 0;
   for (const TensorInfo& info : tensors) {
-    const auto size_bytes = static_cast<std::size_t>(info.size_bytes);
-    destinations.emplace_back(std::span(position, size_bytes));
-    reads.push_back({info.name, std::nullopt, &destinations.back()});
-    position += size_bytes;
+    auto destination = memory->Part(position, info.size_bytes);
+    if (!destination.ok()) return destination.status();
+    destinations.push_back(*std::move(destination));
+    reads.push_back({info.name, std::nullopt, destinations.back().get()});
+    position += info.size_bytes;
   }
 
   std::vector<double> seconds;
@@ -168,9 +145,11 @@ absl::Status MeasureLatency(const BenchJob& job, std::span<const TensorInfo> ten
   const auto read = ChooseSmallRead(tensors, kSmallReadBytes);
   if (!read.ok()) return read.status();
   result.latency_bytes = read->size_bytes;
-  std::vector<std::byte> memory(static_cast<std::size_t>(read->size_bytes));
-  HostDestination destination(memory);
-  const std::array reads = {Read{read->tensor, read->slice, &destination}};
+  const auto memory = FetchMemory::Allocate(read->size_bytes, job.device);
+  if (!memory.ok()) return memory.status();
+  const auto destination = memory->Part(0, read->size_bytes);
+  if (!destination.ok()) return destination.status();
+  const std::array reads = {Read{read->tensor, read->slice, destination->get()}};
 
   std::vector<double> seconds;
   for (int i = 0; i < job.options.latency_reads; ++i) {
@@ -188,32 +167,49 @@ absl::Status MeasureLatency(const BenchJob& job, std::span<const TensorInfo> ten
 
 absl::StatusOr<BenchResult> Bench(const BenchOptions& options, Interrupt& interrupt) {
   const Deadline deadline(options.server);
+  const auto device = options.device.Open();
+  if (!device.ok()) return device.status();
   const auto client = Connect(options.server, deadline);
   if (!client.ok()) return client.status();
   interrupt.Arm();
-  const BenchJob job{options, *client, deadline, interrupt};
+  const BenchJob job{options, *client, *device, deadline, interrupt};
   const auto tensors = ChooseTensors(job);
   if (!tensors.ok()) return tensors.status();
   BenchResult result;
+  if (*device) result.device_name = (*device)->model_name();
   if (const absl::Status status = MeasureThroughput(job, *tensors, result); !status.ok()) return status;
   if (const absl::Status status = MeasureLatency(job, *tensors, result); !status.ok()) return status;
   return result;
 }
 
+// Where the data went.
+std::string Place(const BenchOptions& options, const BenchResult& result) {
+  if (!options.device.cuda_ordinal) return "memory";
+  const CudaOptions& ring = options.device.ring;
+  return fmt::format("cuda:{} ({}) by way of {} of {}", *options.device.cuda_ordinal, result.device_name,
+                     Counted(ring.slot_count, "slot"), HumanSize(ring.slot_bytes));
+}
+
 std::string Text(const BenchOptions& options, const BenchResult& result) {
   return fmt::format(
-      "throughput:  {}/s ({:.2f} GB/s), the median of {} of {} into memory\n"
+      "throughput:  {}/s ({:.2f} GB/s), the median of {} of {} into {}\n"
       "latency:     p50 {}, p95 {}, p99 {}, over {} of {}\n",
       HumanSize(result.bytes_per_second), result.bytes_per_second / 1e9, Counted(options.rounds, "round"),
-      HumanSize(result.bytes), HumanLatency(result.latency_p50_seconds), HumanLatency(result.latency_p95_seconds),
-      HumanLatency(result.latency_p99_seconds), Counted(options.latency_reads, "read"),
-      HumanSize(result.latency_bytes));
+      HumanSize(result.bytes), Place(options, result), HumanLatency(result.latency_p50_seconds),
+      HumanLatency(result.latency_p95_seconds), HumanLatency(result.latency_p99_seconds),
+      Counted(options.latency_reads, "read"), HumanSize(result.latency_bytes));
 }
 
 std::string Json(const BenchOptions& options, const BenchResult& result) {
-  return JsonText()
-      .BeginObject()
-      .Member("bytes", result.bytes)
+  JsonText json;
+  json.BeginObject();
+  if (options.device.cuda_ordinal) {
+    json.Member("device", fmt::format("cuda:{}", *options.device.cuda_ordinal))
+        .Member("device_name", result.device_name)
+        .Member("slot_bytes", options.device.ring.slot_bytes)
+        .Member("slots", std::int64_t{options.device.ring.slot_count});
+  }
+  return json.Member("bytes", result.bytes)
       .Member("rounds", std::int64_t{options.rounds})
       .Member("median_seconds", result.median_seconds)
       .Member("bytes_per_second", result.bytes_per_second)
@@ -238,8 +234,8 @@ ExitCode RunBench(const BenchOptions& options) {
 
 void AddBenchCommand(CLI::App& program, std::function<ExitCode()>& run) {
   auto options = std::make_shared<BenchOptions>();
-  CLI::App* const command =
-      program.add_subcommand("bench", "Measure throughput into memory, and the latency of small reads");
+  CLI::App* const command = program.add_subcommand(
+      "bench", "Measure throughput into memory, of the host or a GPU, and the latency of small reads");
   command->add_option("MODEL", options->model, "The model, as ls names it")->type_name("")->required();
   options->tensor_given =
       command->add_option("TENSOR", options->tensor, "Fetch this tensor; without it, the whole model")->type_name("");
@@ -251,6 +247,7 @@ void AddBenchCommand(CLI::App& program, std::function<ExitCode()>& run) {
       ->type_name("N")
       ->check(CLI::Range(1, 10'000'000).description(""))
       ->capture_default_str();
+  AddDeviceFlags(*command, "Measure into this GPU's memory; default: into host memory", options->device);
   command->add_flag("--json", options->json, "Print JSON, in bytes and seconds; default: text");
   AddServerOptions(*command, options->server);
   command->callback([options, &run] { run = [options] { return RunBench(*options); }; });

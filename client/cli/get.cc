@@ -18,6 +18,8 @@
 #include <string_view>
 
 #include "client/cli/connection.h"
+#include "client/cli/device_flags.h"
+#include "client/cli/device_round_trip.h"
 #include "client/cli/human.h"
 #include "client/cli/interrupt.h"
 #include "client/cli/npy.h"
@@ -42,12 +44,14 @@ struct GetOptions {
   std::optional<SliceSpec> slice;
   std::string output;
   std::string format;  // "raw", "npy", "safetensors"; empty: by the name of the output
+  DeviceFlags device;
 };
 
 // What the fetch of one command goes by.
 struct GetJob {
   const GetOptions& options;
   const Client& client;
+  const std::optional<CudaDevice>& device;
   const TensorInfo& info;
   std::int64_t result_size_bytes = 0;
   FetchOptions fetch = {};
@@ -81,8 +85,40 @@ absl::Status FetchInto(const GetJob& job, Destination& destination) {
   return job.client.Fetch(job.options.model, reads, job.fetch).status();
 }
 
+absl::StatusOr<Tensor> FetchInMemory(const GetJob& job) {
+  const GetOptions& options = job.options;
+  if (job.device) {
+    return FetchByWayOf(*job.device, job.client, options.model, options.tensor, options.slice, job.result_size_bytes,
+                        job.fetch);
+  }
+  return job.client.FetchTensor(options.model, options.tensor, options.slice, job.fetch);
+}
+
+// Writes the output piece by piece: all that `produce` hands to the function that it is given.
+template <typename Produce>
+absl::Status WritePieces(const GetJob& job, const Produce& produce) {
+  const std::string& output = job.options.output;
+  if (IsStream(output)) {
+    const auto stream = OpenStream(output);
+    if (!stream.ok()) return stream.status();
+    return produce(
+        [&](std::span<const std::byte> data) { return WriteToStream(stream->get(), data, OutputName(output)); });
+  }
+  auto file = AtomicFile::Create(output);
+  if (!file.ok()) return file.status();
+  if (const absl::Status reserved = Reserve(*file, output, job.result_size_bytes); !reserved.ok()) return reserved;
+  const absl::Status written = produce([&](std::span<const std::byte> data) { return file->Append(data); });
+  return written.ok() ? file->Commit() : written;
+}
+
 absl::Status GetRaw(const GetJob& job) {
   const std::string& output = job.options.output;
+  if (job.device) {
+    return WritePieces(job, [&](const auto& append) {
+      const auto tensor = FetchInMemory(job);
+      return tensor.ok() ? append(tensor->data()) : tensor.status();
+    });
+  }
   if (IsStream(output)) {
     const auto stream = OpenStream(output);
     if (!stream.ok()) return stream.status();
@@ -95,10 +131,6 @@ absl::Status GetRaw(const GetJob& job) {
   FileDestination destination(file->fd(), output, /*file_offset=*/0, job.result_size_bytes);
   if (const absl::Status fetched = FetchInto(job, destination); !fetched.ok()) return fetched;
   return file->Commit();
-}
-
-absl::StatusOr<Tensor> FetchInMemory(const GetJob& job) {
-  return job.client.FetchTensor(job.options.model, job.options.tensor, job.options.slice, job.fetch);
 }
 
 absl::Status CannotBeNpy(Dtype dtype) {
@@ -121,19 +153,8 @@ absl::Status AppendNpy(const GetJob& job, const Append& append) {
 }
 
 absl::Status GetNpy(const GetJob& job) {
-  const std::string& output = job.options.output;
   if (!NpyDescr(job.info.dtype)) return CannotBeNpy(job.info.dtype);
-  if (IsStream(output)) {
-    const auto stream = OpenStream(output);
-    if (!stream.ok()) return stream.status();
-    return AppendNpy(
-        job, [&](std::span<const std::byte> data) { return WriteToStream(stream->get(), data, OutputName(output)); });
-  }
-  auto file = AtomicFile::Create(output);
-  if (!file.ok()) return file.status();
-  if (const absl::Status reserved = Reserve(*file, output, job.result_size_bytes); !reserved.ok()) return reserved;
-  const absl::Status written = AppendNpy(job, [&](std::span<const std::byte> data) { return file->Append(data); });
-  return written.ok() ? file->Commit() : written;
+  return WritePieces(job, [&](const auto& append) { return AppendNpy(job, append); });
 }
 
 absl::Status GetSafetensors(const GetJob& job) {
@@ -164,6 +185,8 @@ absl::Status Get(const GetOptions& options, Interrupt& interrupt) {
   ServerOptions server = options.server;
   // A stream takes bytes in order, which several connections do not give.
   if (IsStream(options.output)) server.connections = 1;
+  const auto device = options.device.Open();
+  if (!device.ok()) return device.status();
   const auto client = Connect(server, deadline);
   if (!client.ok()) return client.status();
   interrupt.Arm();
@@ -181,7 +204,7 @@ absl::Status Get(const GetOptions& options, Interrupt& interrupt) {
   fetch.timeout = deadline.remaining();
   fetch.on_progress = progress_bar.Callback();
   fetch.on_retry = PrintRetries(&progress_bar);
-  const GetJob job{options, *client, *info, *size_bytes, fetch};
+  const GetJob job{options, *client, *device, *info, *size_bytes, fetch};
   const std::string format = FormatOf(options);
   if (format == "npy") return GetNpy(job);
   if (format == "safetensors") return GetSafetensors(job);
@@ -233,6 +256,8 @@ void AddGetCommand(CLI::App& program, std::function<ExitCode()>& run) {
                    "else raw")
       ->type_name("FORMAT")
       ->check(CLI::IsMember({"npy", "safetensors", "raw"}).description(""));
+  AddDeviceFlags(*command, "Fetch into this GPU's memory, and write and verify what comes back from there",
+                 options->device);
   AddServerOptions(*command, options->server);
   command->callback([options, &run] { run = [options] { return RunGet(*options); }; });
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A 1 GiB tensor passes through server and client without either holding it: their private memory hardly grows."""
 
+import os
 import pathlib
 import re
 import subprocess
@@ -17,6 +18,8 @@ MIB = 1 << 20
 TENSOR_BYTES = 1024 * MIB
 ALLOWED_GROWTH_BYTES = 16 * MIB
 COMPARED_BYTES = 16 * MIB
+# The fake driver keeps device memory in a shared mapping and pinned memory in a private one: only that counts here.
+FAKE_CUDA_DIR = os.environ.get("TENSORFERRY_FAKE_CUDA_DIR")
 
 
 def private_bytes(pid: int) -> int:
@@ -65,11 +68,12 @@ class MemoryTest(harness.EndToEndTest):
         write_safetensors(root / "small.safetensors", [make_tensor("small", "U8", (4096,), generator)])
         self.server = self.serve(root)
 
-    def peaks_of(self, *args: object) -> tuple[int, int]:
+    def peaks_of(self, *args: object, env: dict[str, str] | None = None) -> tuple[int, int]:
         """The peaks of the server's and the client's private memory while the client runs with `args`."""
         command = harness.cli_command(*args, "--server", self.server.address)
         with PeakOfMemory(self.server.pid) as of_server:
-            with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as client:
+            with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                  env=os.environ | (env or {})) as client:
                 with PeakOfMemory(client.pid) as of_client:
                     stderr = client.communicate(timeout=harness.PATIENCE_SECONDS)[1]
         self.assertEqual((client.returncode, stderr), (0, b""))
@@ -103,6 +107,22 @@ class MemoryTest(harness.EndToEndTest):
         rounds = ("--rounds", "3", "--latency-reads", "1")
         self.check_growth(("bench", "small.safetensors", "small", *rounds),
                           ("bench", "big.safetensors", "big", *rounds), TENSOR_BYTES)
+
+    @unittest.skipIf(FAKE_CUDA_DIR is None, "there is no fake driver: this was built without cuda.h")
+    def test_fetch_into_device_memory_holds_the_ring_and_nothing_else(self) -> None:
+        rounds = ("--rounds", "1", "--latency-reads", "1")
+        _, base = self.peaks_of("bench", "small.safetensors", "small", *rounds)
+        peaks = {}
+        for slots in (2, 16):
+            ring_bytes = slots * 4 * MIB
+            _, peaks[slots] = self.peaks_of("bench", "big.safetensors", "big", *rounds, "--device", "cuda:0",
+                                            "--slots", slots, env={"LD_LIBRARY_PATH": FAKE_CUDA_DIR})
+            beside = peaks[slots] - base - ring_bytes
+            print(f"bench --device: client {base / MIB:.1f} MiB, grew by {beside / MIB:.1f} over a ring of "
+                  f"{ring_bytes / MIB:.0f}", file=sys.stderr)
+            self.assertLess(beside, ALLOWED_GROWTH_BYTES)
+        # What is measured is really the ring.
+        self.assertGreater(peaks[16] - peaks[2], 14 * 4 * MIB - ALLOWED_GROWTH_BYTES)
 
     def test_pull_holds_no_copy(self) -> None:
         self.check_growth(("pull", "small.safetensors", self.directory / "small"),

@@ -37,13 +37,13 @@ while IFS= read -r -d '' file; do
   if grep -nF -e "$source_dir" -e "$build_dir" "$file"; then fail "${file#"$prefix"/} names the tree it was built in"; fi
 done < <(find "$prefix" -name '*.cmake' -print0)
 
-echo "Public headers: no gRPC, no protobuf, and each compiles alone"
+echo "Public headers: no gRPC, no protobuf, no CUDA, and each compiles alone"
 mapfile -d '' -t headers < <(cd "$prefix/include" && find tensorferry -name '*.h' -print0 | sort -z)
 ((${#headers[@]} > 0)) || fail "no header is installed"
 [[ -f $prefix/include/tensorferry/client.h ]] || fail "tensorferry/client.h is not installed"
 for header in "${headers[@]}"; do
-  if grep -nE '#[[:space:]]*include[[:space:]]*[<"](grpc|google/protobuf|.*\.pb\.h)' "$prefix/include/$header"; then
-    fail "$header shows gRPC or protobuf"
+  if grep -nE '#[[:space:]]*include[[:space:]]*[<"](grpc|google/protobuf|.*\.pb\.h|cuda)' "$prefix/include/$header"; then
+    fail "$header shows gRPC, protobuf or CUDA"
   fi
   printf '#include "%s"\n#include "%s"\n' "$header" "$header" >"$work/header.cc"
   quietly g++ -std=c++20 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I "$prefix/include" "$work/header.cc"
@@ -79,6 +79,13 @@ if "$work/downstream/example" "$server" sample no.such.tensor 2>"$work/error"; t
 fi
 grep -q no.such.tensor "$work/error" || fail "the example's error does not name the tensor: $(<"$work/error")"
 
+if [[ -n ${TENSORFERRY_FAKE_CUDA_DIR:-} ]]; then
+  got=$(LD_LIBRARY_PATH=$TENSORFERRY_FAKE_CUDA_DIR "$work/downstream/device_rank" "$server" sample "$tensor" 1 2)
+  [[ $got == "2097152 bytes are on cuda:1" ]] || fail "device_rank printed \"$got\""
+  echo "  $got"
+fi
+if ldd "$work/downstream/device_rank" | grep -E 'libcuda'; then fail "device_rank links CUDA"; fi
+
 "$work/downstream/safetensors_only" "$work/root/sample" >"$work/names"
 "$client" ls --json --server "$server" sample | grep -oE '"name":"[^"]*"' | cut -d'"' -f4 >"$work/listed"
 diff "$work/names" "$work/listed" ||
@@ -92,12 +99,13 @@ wait "$server_pid" || status=$?
 server_pid=
 ((status == 0)) || fail "the server ended with status $status"
 
-# The code without the licence line.
-code=$(sed 1d "$source_dir/tests/install/main.cc")
 if [[ ! -f $source_dir/README.md ]]; then
-  echo "README.md is not there: whether it shows this example was not checked"
-elif [[ $(<"$source_dir/README.md") != *"$code"* ]]; then
-  fail "README.md does not show tests/install/main.cc as it is"
-else
-  echo "README.md shows this example"
+  echo "README.md is not there: whether it shows the examples was not checked"
+  exit
 fi
+for example in main device_rank; do
+  # Without the licence line.
+  code=$(sed 1d "$source_dir/tests/install/$example.cc")
+  [[ $(<"$source_dir/README.md") == *"$code"* ]] || fail "README.md does not show tests/install/$example.cc as it is"
+done
+echo "README.md shows the examples"

@@ -5,19 +5,27 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 
 namespace tensorferry {
+
+// How long a fetch lets its destinations wait: until the deadline (DEADLINE_EXCEEDED), or a stop (CANCELLED).
+struct FetchLimits {
+  absl::Time deadline = absl::InfiniteFuture();
+  std::stop_token stop_token = {};
+};
 
 // Memory the caller owns that a fetch fills: of a fixed size, writable at any offset. This is the seam behind which
 // host memory, files and device memory look the same to a fetch.
 //
-// A fetch writes only bytes whose checksum matched, each at least once, and calls Finish once after the last of them.
-// It calls from the thread that called Fetch or, with several connections, from several threads at once, but never for
-// overlapping ranges at once.
+// A fetch calls Begin once, writes only bytes whose checksum matched, each at least once, and then calls Finish once.
+// If it fails, it calls Abandon in the end. It writes from the thread that called Fetch or, with several connections,
+// from several threads at once, but never to overlapping ranges at once.
 class Destination {
  public:
   virtual ~Destination() = default;
@@ -25,12 +33,22 @@ class Destination {
   // The size, which must be that of the result it shall hold.
   virtual std::int64_t size_bytes() const = 0;
 
+  // A fetch begins. Write and Finish may wait within `limits` only. An error ends the fetch, which returns it.
+  virtual absl::Status Begin(const FetchLimits& limits);
+
   // Takes `data`, which is valid only during the call, to `offset`. The range lies inside the destination.
   // An error ends the fetch, which returns it.
   virtual absl::Status Write(std::int64_t offset, std::span<const std::byte> data) = 0;
 
+  // The same of several pieces of data, one behind the other. For those to whom each call has a price of its own; else
+  // it is a Write for each.
+  virtual absl::Status WriteAll(std::int64_t offset, std::span<const std::span<const std::byte>> pieces);
+
   // Returns when all that was written has landed. An error ends the fetch, which returns it.
   virtual absl::Status Finish() = 0;
+
+  // The fetch failed. Returns when nothing of what was written is under way any more, at `until` at the latest.
+  virtual void Abandon(absl::Time until);
 };
 
 // Host memory, at any alignment. Does not own it: it must outlive the fetch.

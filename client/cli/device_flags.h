@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_CLI_DEVICE_FLAGS_H_
+#define TENSORFERRY_CLI_DEVICE_FLAGS_H_
+
+#include <CLI/App.hpp>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "tensorferry/cuda.h"
+
+namespace tensorferry::cli {
+
+// The options of a command that may fetch into a GPU's memory.
+struct DeviceFlags {
+  // Absent: host memory.
+  std::optional<int> cuda_ordinal;
+  CudaOptions ring;
+
+  // The device, opened; nothing for host memory. Errors: those of CudaDevice::Open.
+  absl::StatusOr<std::optional<CudaDevice>> Open() const;
+};
+
+// Adds them to `command`, which must not outlive `flags`. `purpose` is the help of --device.
+void AddDeviceFlags(CLI::App& command, const std::string& purpose, DeviceFlags& flags);
+
+}  // namespace tensorferry::cli
+
+#endif  // TENSORFERRY_CLI_DEVICE_FLAGS_H_

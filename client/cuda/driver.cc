@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "client/cuda/driver.h"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include <mutex>
+
+namespace tensorferry::cuda {
+namespace {
+
+constexpr const char* kLibrary = "libcuda.so.1";
+
+absl::Status Bind(void* library, const char* name, void** function) {
+  *function = ::dlsym(library, name);
+  if (*function != nullptr) return absl::OkStatus();
+  return absl::FailedPreconditionError(fmt::format("the NVIDIA driver is too old: its {} lacks {}", kLibrary, name));
+}
+
+absl::Status BindAll(Driver& driver) {
+  // Never closed: the driver has threads of its own.
+  void* const library = ::dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) {
+    return absl::FailedPreconditionError(fmt::format("there is no NVIDIA driver on this machine: {}", ::dlerror()));
+  }
+  absl::Status status;
+#define TENSORFERRY_NAME(function) #function
+#define TENSORFERRY_BIND(function) \
+  if (status.ok()) status = Bind(library, TENSORFERRY_NAME(function), reinterpret_cast<void**>(&driver.function));
+  TENSORFERRY_CUDA_FUNCTIONS(TENSORFERRY_BIND)
+#undef TENSORFERRY_BIND
+#undef TENSORFERRY_NAME
+  return status;
+}
+
+}  // namespace
+
+absl::Status Driver::ToStatus(CUresult result, std::string_view action) const {
+  if (result == CUDA_SUCCESS) return absl::OkStatus();
+  const char* name = nullptr;
+  const char* text = nullptr;
+  if (cuGetErrorName(result, &name) != CUDA_SUCCESS) name = nullptr;
+  if (cuGetErrorString(result, &text) != CUDA_SUCCESS) text = nullptr;
+  const auto code =
+      result == CUDA_ERROR_OUT_OF_MEMORY ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kInternal;
+  return absl::Status(code, fmt::format("{}: {} ({})", action, name != nullptr ? name : "a CUDA error without a name",
+                                        text != nullptr ? text : fmt::format("error {}", static_cast<int>(result))));
+}
+
+absl::StatusOr<const Driver*> LoadDriver() {
+  static std::mutex mutex;
+  static Driver driver;
+  static bool loaded = false;
+  static bool initialized = false;
+  const std::lock_guard lock(mutex);
+  if (!loaded) {
+    if (absl::Status status = BindAll(driver); !status.ok()) return status;
+    loaded = true;
+  }
+  if (!initialized) {
+    const CUresult result = driver.cuInit(0);
+    const absl::Status status = driver.ToStatus(result, "cannot start the NVIDIA driver");
+    if (result == CUDA_ERROR_NO_DEVICE) return absl::NotFoundError(status.message());
+    if (!status.ok()) return status;
+    initialized = true;
+  }
+  return &driver;
+}
+
+}  // namespace tensorferry::cuda

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "client/cuda/patience.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "absl/time/clock.h"
+
+namespace tensorferry::cuda {
+
+absl::Status Patience::Wait(std::unique_lock<std::mutex>& lock, std::condition_variable& changed) {
+  constexpr int kLooksWithoutSleep = 20;
+  constexpr std::chrono::microseconds kLongestPause{1000};
+  if (limits_.stop_token.stop_requested()) return absl::CancelledError("stopped");
+  if (absl::Now() >= limits_.deadline) {
+    return absl::DeadlineExceededError("the deadline passed while copies to the device were under way");
+  }
+  if (looks_++ < kLooksWithoutSleep) {
+    lock.unlock();
+    std::this_thread::yield();
+    lock.lock();
+  } else {
+    changed.wait_for(lock, pause_);
+    pause_ = std::min(2 * pause_, kLongestPause);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace tensorferry::cuda

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// The driver fails at every call it gets: whatever comes of it is the right bytes or an error, and nothing is lost.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/cuda/device_fetch.h"
+#include "tests/testing/fake_cuda/fake_cuda.h"
+#include "tests/testing/served_model.h"
+#include "tests/testing/status_matchers.h"
+
+namespace tensorferry {
+namespace {
+
+using test::DeviceRead;
+using test::DeviceReads;
+using test::FakeCuda;
+using ::testing::IsEmpty;
+
+constexpr CUresult kErrors[] = {CUDA_ERROR_OUT_OF_MEMORY, CUDA_ERROR_ILLEGAL_ADDRESS, CUDA_ERROR_UNKNOWN};
+constexpr int kFewestFaults = 5000;
+// Under sanitizers it is a sample of the calls.
+const int kStride = std::getenv("TENSORFERRY_SANITIZED") != nullptr ? 10 : 1;
+
+class FaultTest : public ::testing::Test {
+ protected:
+  using Plan = std::vector<DeviceRead>;
+
+  FaultTest() : served_(Tensors(), random_), client_(served_.Connect()) {}
+
+  static std::vector<test::TensorSpec> Tensors() {
+    std::vector<test::TensorSpec> tensors = {{"tensor", Dtype::kBf16, {30'000}}, {"matrix", Dtype::kF32, {100, 90}}};
+    for (int i = 0; i < 60; ++i) tensors.push_back({"s" + std::to_string(i), Dtype::kI8, {1 + 13 * (i % 40)}});
+    return tensors;
+  }
+
+  Plan OneTensor() const { return {{.tensor = "tensor", .expected = served_.Expected("tensor")}}; }
+  Plan OneSlice() const {
+    // Columns [10, 70) of every other row.
+    const std::string whole = served_.Expected("matrix");
+    DeviceRead read{.tensor = "matrix", .slice = *SliceSpec::Parse("[::2, 10:70]")};
+    for (std::size_t row = 0; row < 100; row += 2) read.expected += whole.substr((row * 90 + 10) * 4, 60 * 4);
+    return {read};
+  }
+  Plan ManySmall() const {
+    Plan plan;
+    for (int i = 0; i < 60; ++i) plan.push_back({.tensor = "s" + std::to_string(i)});
+    for (DeviceRead& read : plan) read.expected = served_.Expected(read.tensor);
+    return plan;
+  }
+
+  absl::Status Fetch(const DeviceReads& reads) const {
+    FetchOptions options;
+    options.timeout = absl::Seconds(30);
+    return client_.Fetch(test::ServedModel::kName, reads.reads(), options).status();
+  }
+
+  static absl::StatusOr<CudaDevice> Open() { return CudaDevice::Open(0, {.slot_bytes = 8 << 10, .slot_count = 2}); }
+
+  // What a program does: opens the device, fetches, reads back.
+  absl::Status Run(const Plan& plan) const {
+    const auto device = Open();
+    return device.ok() ? FetchAndCheck(*device, plan) : device.status();
+  }
+
+  absl::Status FetchAndCheck(const CudaDevice& device, const Plan& plan) const {
+    const auto reads = DeviceReads::Create(device, plan, {0, 7}, /*filled=*/false);
+    if (!reads.ok()) return reads.status();
+    const absl::Status fetched = Fetch(*reads);
+    EXPECT_FALSE(absl::IsDeadlineExceeded(fetched)) << "a hung call";
+    if (!fetched.ok()) return fetched;
+    const absl::Status checked = reads->Check(device);
+    EXPECT_FALSE(absl::IsDataLoss(checked)) << "wrong bytes reported as success: " << checked;
+    return checked;
+  }
+
+  int FirstOfSample() { return static_cast<int>(random_.Below(static_cast<std::size_t>(kStride))); }
+
+  void ExpectNothingHeld() const {
+    EXPECT_EQ(fake_.holdings(), test::CudaHoldings{});
+    EXPECT_EQ(fake_.pinned_bytes(), 0);
+    EXPECT_THAT(fake_.violations(), IsEmpty());
+    EXPECT_EQ(fake_.pageable_copies(), 0);
+  }
+
+  FakeCuda& fake_ = FakeCuda::Get();
+  test::Random random_;
+  test::ServedModel served_;
+  Client client_;
+};
+
+TEST_F(FaultTest, EveryCallFails) {
+  int faults = 0;
+  int survived = 0;
+  const auto start = std::chrono::steady_clock::now();
+  for (const std::chrono::microseconds delay : {std::chrono::microseconds(0), std::chrono::microseconds(100)}) {
+    for (const Plan& plan : {OneTensor(), OneSlice(), ManySmall()}) {
+      fake_.Reset();
+      fake_.SetMaxDelay(delay);
+      TF_ASSERT_OK(Run(plan));
+      for (const auto& [function, count] : fake_.calls()) {
+        for (const CUresult error : kErrors) {
+          for (int i = FirstOfSample(); i < count; i += kStride) {
+            SCOPED_TRACE(function + " " + std::to_string(i) + " fails with " + std::to_string(error));
+            fake_.Reset();
+            fake_.SetMaxDelay(delay);
+            fake_.FailCall(function, i, error);
+            {
+              absl::StatusOr<CudaDevice> device = Open();
+              const absl::Status status = device.ok() ? FetchAndCheck(*device, plan) : device.status();
+              if (status.ok()) {
+                survived += fake_.failed() ? 1 : 0;
+              } else {
+                // The fault is over: a second attempt succeeds, on the same device if there is one.
+                ASSERT_TRUE(fake_.failed()) << status;
+                if (!device.ok()) device = Open();
+                TF_ASSERT_OK(device);
+                TF_ASSERT_OK(FetchAndCheck(*device, plan));
+              }
+              faults += fake_.failed() ? 1 : 0;
+            }
+            ExpectNothingHeld();
+            if (HasFailure()) return;
+          }
+        }
+      }
+    }
+  }
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  std::printf("%d calls failed in %.1f s; %d of these fetches succeeded all the same, with the right bytes\n", faults,
+              seconds.count(), survived);
+  EXPECT_GE(faults, kFewestFaults / kStride);
+}
+
+TEST_F(FaultTest, EveryCopyFailsOnTheDevice) {
+  int faults = 0;
+  for (const Plan& plan : {OneTensor(), OneSlice(), ManySmall()}) {
+    fake_.Reset();
+    TF_ASSERT_OK(Run(plan));
+    const std::map<std::string, int> calls = fake_.calls();
+    const int copies = calls.at("cuMemcpyHtoDAsync") + calls.at("cuMemcpyDtoHAsync");
+    for (int i = FirstOfSample(); i < copies; i += kStride) {
+      SCOPED_TRACE("copy " + std::to_string(i) + " fails");
+      fake_.Reset();
+      fake_.FailCopy(i, CUDA_ERROR_ILLEGAL_ADDRESS);
+      {
+        TF_ASSERT_OK_AND_ASSIGN(const CudaDevice device, Open());
+        EXPECT_THAT(FetchAndCheck(device, plan), test::StatusIs(absl::StatusCode::kInternal));
+        // The device is lost to this process, and says so.
+        EXPECT_THAT(FetchAndCheck(device, plan), test::StatusIs(absl::StatusCode::kInternal));
+        faults += fake_.failed() ? 1 : 0;
+      }
+      ExpectNothingHeld();
+      TF_ASSERT_OK(Run(plan));
+      if (HasFailure()) return;
+    }
+  }
+  std::printf("%d copies failed on the device\n", faults);
+}
+
+}  // namespace
+}  // namespace tensorferry
