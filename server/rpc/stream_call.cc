@@ -24,16 +24,24 @@ void StreamCall::OnRequest(bool ok) {
 }
 
 void StreamCall::StartWrite(const grpc::ByteBuffer& message, grpc::WriteOptions options) {
+  const std::lock_guard lock(mutex_);
   writer_.Write(message, options, written_step_.tag());
 }
 
-void StreamCall::Finish(const grpc::Status& status) { writer_.Finish(status, finished_step_.tag()); }
+void StreamCall::Finish(const grpc::Status& status) {
+  const std::lock_guard lock(mutex_);
+  writer_.Finish(status, finished_step_.tag());
+}
+
+void StreamCall::AwaitReturn() { const std::lock_guard lock(mutex_); }
 
 void StreamCall::OnWritten(bool ok) {
+  AwaitReturn();
   if (reactor_ != nullptr) reactor_->OnWriteDone(ok);
 }
 
 void StreamCall::OnFinished(bool) {
+  AwaitReturn();
   finished_ = true;
   GoIfDone();
 }

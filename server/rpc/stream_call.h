@@ -9,6 +9,7 @@
 #include <grpcpp/support/status.h>
 
 #include <functional>
+#include <mutex>
 
 #include "server/rpc/event_loops.h"
 
@@ -70,6 +71,8 @@ class StreamCall {
   StreamCall(const Method& method, EventLoops& loops, grpc::ServerCompletionQueue& queue);
   ~StreamCall() = default;
 
+  // Another thread may still be in StartWrite or Finish when gRPC has done what it was told there.
+  void AwaitReturn();
   void OnRequest(bool ok);
   void OnWritten(bool ok);
   void OnFinished(bool ok);
@@ -85,6 +88,7 @@ class StreamCall {
   grpc::ByteBuffer request_;
   grpc::ServerAsyncWriter<grpc::ByteBuffer> writer_{&context_};
   Reactor* reactor_ = nullptr;
+  std::mutex mutex_;  // held while gRPC is told to write or to finish
   bool finished_ = false;
   bool ended_ = false;
   Step requested_step_{*this, &StreamCall::OnRequest};
