@@ -2,7 +2,6 @@
 #include "client/cuda/patience.h"
 
 #include <algorithm>
-#include <thread>
 
 #include "absl/time/clock.h"
 
@@ -16,8 +15,8 @@ absl::Status Patience::Wait(std::unique_lock<std::mutex>& lock, std::condition_v
     return absl::DeadlineExceededError("the deadline passed while copies to the device were under way");
   }
   if (looks_++ < kLooksWithoutSleep) {
+    // No yield either: on a busy machine that takes as long as a sleep of milliseconds.
     lock.unlock();
-    std::this_thread::yield();
     lock.lock();
   } else {
     changed.wait_for(lock, pause_);
