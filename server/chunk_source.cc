@@ -29,6 +29,12 @@ grpc::Slice SliceOf(std::span<const std::byte> bytes, std::shared_ptr<const void
       new Keep{std::move(memory), std::move(in_flight)});
 }
 
+// Whether the bytes there begin with a block that can be sent as it is.
+bool IsReadyBlock(const MappedFile& file, std::int64_t offset, std::int64_t size_bytes) {
+  return offset % MappedFile::kBlockBytes == 0 && size_bytes >= MappedFile::kBlockBytes &&
+         file.BlockIsReady(offset / MappedFile::kBlockBytes);
+}
+
 }  // namespace
 
 ChunkSource::ChunkSource(StreamPlan plan, IoMode io, std::shared_ptr<BufferPool> buffers,
@@ -64,6 +70,12 @@ void ChunkSource::FindStretches() {
     next = &read;
     next_begin = begin;
   }
+}
+
+bool ChunkSource::NextIsReady() const {
+  if (!started_ || results_sent_ < plan_.results.size() || !keeps_checksums() || !cursor_) return false;
+  const PlannedRead& read = plan_.reads[order_[order_position_]];
+  return IsReadyBlock(*read.file, FilePosition(read), StretchBytes(read));
 }
 
 absl::StatusOr<grpc::ByteBuffer> ChunkSource::Next() {
@@ -163,7 +175,9 @@ absl::Status ChunkSource::FlushMapped(Data& data) {
   if (data.mapped_file == nullptr) return absl::OkStatus();
   const std::shared_ptr<const MappedFile> file = std::exchange(data.mapped_file, nullptr);
   const std::int64_t size_bytes = data.mapped_end - data.mapped_begin;
-  if (absl::Status status = file->Populate(data.mapped_begin, size_bytes); absl::IsUnimplemented(status)) {
+  if (keeps_checksums() && IsReadyBlock(*file, data.mapped_begin, size_bytes)) {
+    // Nothing to wait for.
+  } else if (absl::Status status = file->Populate(data.mapped_begin, size_bytes); absl::IsUnimplemented(status)) {
     // Then touching the mapping would make gRPC's threads wait for the disk.
     io_ = IoMode::kPread;
     status = ReadExactly(file->fd(), data.mapped_begin, TakeRoom(size_bytes, data), file->path());

@@ -35,6 +35,9 @@ class ChunkSource {
   // Whether all messages were taken. The first message stands even if there is no data.
   bool done() const { return started_ && results_sent_ == plan_.results.size() && order_position_ == order_.size(); }
 
+  // Whether the next message is one block of a file that can be sent as it is, so that Next neither waits nor computes.
+  bool NextIsReady() const;
+
   // The next message. Must not be called when done. Errors: DATA_LOSS if a file has shrunk or its disk fails;
   // UNAVAILABLE with kPreadCached if something is not in the page cache.
   absl::StatusOr<grpc::ByteBuffer> Next();

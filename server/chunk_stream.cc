@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/chunk_stream.h"
 
-#include <grpcpp/server_context.h>
-
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -34,10 +32,11 @@ class ChunkStream::InFlight {
   WorkerPool& workers_;
 };
 
-ChunkStream* ChunkStream::Start(StreamPlan plan, StreamRegistry::Ticket ticket, grpc::CallbackServerContext& context,
-                                const StreamResources& resources) {
-  const std::shared_ptr<ChunkStream> stream(new ChunkStream(std::move(ticket), context, resources));
+void ChunkStream::Start(StreamPlan plan, StreamRegistry::Ticket ticket, StreamCall& call,
+                        const StreamResources& resources) {
+  const std::shared_ptr<ChunkStream> stream(new ChunkStream(std::move(ticket), call, resources));
   stream->self_ = stream;
+  call.set_reactor(stream.get());
   const auto in_flight = std::make_shared<InFlight>(stream, *resources.workers);
   if (resources.io == IoMode::kMmap && plan.header.size_bytes() <= kMaxCachedBytes &&
       plan.reads.size() <= kMaxCachedReads) {
@@ -51,13 +50,11 @@ ChunkStream* ChunkStream::Start(StreamPlan plan, StreamRegistry::Ticket ticket, 
   if (!stream->source_done_) stream->source_.emplace(std::move(plan), resources.io, resources.buffers, in_flight);
   resources.registry->Watch(stream);
   stream->Advance();
-  return stream.get();
 }
 
-ChunkStream::ChunkStream(StreamRegistry::Ticket ticket, grpc::CallbackServerContext& context,
-                         const StreamResources& resources)
+ChunkStream::ChunkStream(StreamRegistry::Ticket ticket, StreamCall& call, const StreamResources& resources)
     : ticket_(std::move(ticket)),
-      context_(context),
+      call_(call),
       workers_(*resources.workers),
       chunk_bytes_(resources.buffers->buffer_bytes()) {}
 
@@ -67,15 +64,19 @@ void ChunkStream::Prepare() {
     absl::StatusOr<grpc::ByteBuffer> message = NextMessage();
     {
       const std::lock_guard lock(mutex_);
-      source_done_ = source_->done();
-      if (message.ok()) {
-        ready_.push_back(*std::move(message));
-      } else if (status_.ok()) {
-        status_ = message.status();
-      }
+      AddReady(std::move(message));
       more = preparing_ = status_.ok() && !source_done_ && ready_.size() < kMaxReady;
     }
     Advance();
+  }
+}
+
+void ChunkStream::AddReady(absl::StatusOr<grpc::ByteBuffer> message) {
+  source_done_ = source_->done();
+  if (message.ok()) {
+    ready_.push_back(*std::move(message));
+  } else if (status_.ok()) {
+    status_ = message.status();
   }
 }
 
@@ -95,6 +96,10 @@ void ChunkStream::Advance() {
   {
     const std::lock_guard lock(mutex_);
     if (finished_) return;
+    const bool can_prepare = status_.ok() && !preparing_ && !source_done_;
+    // What needs no worker needs not be prepared in advance either.
+    const bool next_is_ready = can_prepare && source_->NextIsReady();
+    if (next_is_ready && !writing_ && ready_.empty()) AddReady(source_->Next());
     if (status_.ok() && !writing_ && !ready_.empty()) {
       written_.Swap(&ready_.front());
       ready_.pop_front();
@@ -104,7 +109,7 @@ void ChunkStream::Advance() {
       // fill its buffer could stay there for ever.
       if (!(source_done_ && ready_.empty()) && written_.Length() > chunk_bytes_) options.set_buffer_hint();
     }
-    if (status_.ok() && !preparing_ && !source_done_ && ready_.size() <= kRefillAt) preparing_ = prepare = true;
+    if (can_prepare && !next_is_ready && ready_.size() <= kRefillAt) preparing_ = prepare = true;
     const bool sent = source_done_ && ready_.empty() && released_;
     if (!writing_ && !preparing_ && !cutting_off_ && (!status_.ok() || sent)) {
       finished_ = true;
@@ -114,11 +119,9 @@ void ChunkStream::Advance() {
   // Outside the lock: gRPC may call back from within these. Until the prepared message is there nothing can finish, so
   // the stream is alive when the write returns; after Finish it may not be.
   if (prepare) workers_.Schedule([stream = shared_from_this()] { stream->Prepare(); });
-  if (write) StartWrite(&written_, options);
-  if (finish) Finish(finish->ok() ? source_->CheckUnchanged() : *finish);
+  if (write) call_.StartWrite(written_, options);
+  if (finish) call_.Finish(wire::ToGrpc(finish->ok() ? source_->CheckUnchanged() : *finish));
 }
-
-void ChunkStream::Finish(const absl::Status& status) { ServerWriteReactor::Finish(wire::ToGrpc(status)); }
 
 void ChunkStream::OnWriteDone(bool ok) {
   {
@@ -153,7 +156,7 @@ bool ChunkStream::CutOff(const StreamLimits& limits, StreamRegistry::Clock::time
     cutting_off_ = true;  // so that gRPC does not end the call while it is cancelled
   }
   // What is in flight waits for the client: only this makes gRPC let go of it. The client sees CANCELLED.
-  context_.TryCancel();
+  call_.context().TryCancel();
   {
     const std::lock_guard lock(mutex_);
     cutting_off_ = false;

@@ -3,7 +3,6 @@
 #define TENSORFERRY_SERVER_CHUNK_STREAM_H_
 
 #include <grpcpp/support/byte_buffer.h>
-#include <grpcpp/support/server_callback.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -15,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/chunk_source.h"
+#include "server/rpc/stream_call.h"
 #include "server/stream_registry.h"
 #include "server/worker_pool.h"
 
@@ -28,17 +28,17 @@ struct StreamResources {
   StreamRegistry* registry = nullptr;
 };
 
-// Sends a plan to a client: one write is in flight, the next messages are prepared meanwhile by the workers, a few at a
-// time, because waking a worker takes as long as preparing a message. The stream succeeds only after gRPC has let go of
-// the last byte and the files have been found unchanged after that: before it, a change to a file could still have
-// reached the client as part of a result that looks whole.
-class ChunkStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+// Sends a plan to a client, with one write in flight. What is in memory as it has to be sent is put into messages when
+// it is due; other messages are prepared meanwhile by the workers, a few at a time, because waking a worker takes as
+// long as preparing a message. The stream succeeds only after gRPC has let go of the last byte and the files have been
+// found unchanged after that: before it, a change to a file could still have reached the client as part of a result
+// that looks whole.
+class ChunkStream final : public StreamCall::Reactor,
                           public StreamRegistry::Stream,
                           public std::enable_shared_from_this<ChunkStream> {
  public:
-  // Starts a stream that owns itself until it is done. `resources` must outlive it, and `context` be the call's.
-  static ChunkStream* Start(StreamPlan plan, StreamRegistry::Ticket ticket, grpc::CallbackServerContext& context,
-                            const StreamResources& resources);
+  // Starts the answer to a call. It belongs to itself until the call has ended. `resources` must outlive it.
+  static void Start(StreamPlan plan, StreamRegistry::Ticket ticket, StreamCall& call, const StreamResources& resources);
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
@@ -49,7 +49,7 @@ class ChunkStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // Referred to by every slice that gRPC holds; tells the stream when the last is gone.
   class InFlight;
 
-  ChunkStream(StreamRegistry::Ticket ticket, grpc::CallbackServerContext& context, const StreamResources& resources);
+  ChunkStream(StreamRegistry::Ticket ticket, StreamCall& call, const StreamResources& resources);
 
   // What is up to this large, and all in the page cache, is answered without a worker: no wait for others that read
   // from the disk, and no hand-over.
@@ -63,17 +63,18 @@ class ChunkStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // Makes messages until enough wait.
   void Prepare();
   absl::StatusOr<grpc::ByteBuffer> NextMessage();
+  // With mutex_ held.
+  void AddReady(absl::StatusOr<grpc::ByteBuffer> message);
   // Does what is due next, if anything is.
   void Advance();
-  void Finish(const absl::Status& status);
 
   const StreamRegistry::Ticket ticket_;  // the first member, so that it is the last to go
-  grpc::CallbackServerContext& context_;
+  StreamCall& call_;
   WorkerPool& workers_;
   const StreamRegistry::Clock::time_point started_ = StreamRegistry::Clock::now();
   const std::size_t chunk_bytes_;
   std::shared_ptr<ChunkStream> self_;
-  std::optional<ChunkSource> source_;  // used by Prepare, of which one runs at a time
+  std::optional<ChunkSource> source_;  // used by Prepare, of which one runs at a time, otherwise with mutex_ held
 
   std::mutex mutex_;  // guards what follows
   absl::Status status_;

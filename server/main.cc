@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
 #include <memory>
 #include <optional>
@@ -50,6 +51,10 @@ void RaiseDescriptorLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// Each of our threads polls its own connections then (EventLoops); with gRPC's own choice, one thread polls for all and
+// hands that on at every message.
+void ChoosePolling() { setenv("GRPC_POLL_STRATEGY", "poll", 0); }
+
 int Fail(const absl::Status& status) {
   fmt::print(stderr, "tensorferryd: {}\n", std::string(status.message()));
   return 1;
@@ -85,6 +90,7 @@ int Main(int argc, char** argv) {
   StartLog();
   SurviveBusErrors();
   RaiseDescriptorLimit();
+  ChoosePolling();
 
   absl::StatusOr<std::shared_ptr<const Catalog>> catalog = Catalog::Load(options->root);
   if (!catalog.ok()) return Fail(catalog.status());

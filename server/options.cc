@@ -85,6 +85,10 @@ std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
   app.add_option("--chunk-bytes", options.chunk_bytes, "Data in one message of a stream, in bytes")
       ->check(CLI::Range(std::size_t{4} << 10, std::size_t{3} << 20))
       ->envname("TENSORFERRY_CHUNK_BYTES");
+  app.add_option("--network-threads", options.network_threads,
+                 "Threads that drive gRPC, each for the connections it was given; 0: one a core, at most 16")
+      ->check(CLI::Range(0, 256))
+      ->envname("TENSORFERRY_NETWORK_THREADS");
   app.add_option("--workers", options.workers, "Threads that read from disk and prepare messages")
       ->check(CLI::Range(1, 256))
       ->envname("TENSORFERRY_WORKERS");

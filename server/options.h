@@ -33,6 +33,8 @@ struct Options {
   IoMode io = IoMode::kMmap;
   std::size_t chunk_bytes = std::size_t{1} << 20;
   int workers = 16;
+  // That drive gRPC; 0: as many as there are cores, at most 16.
+  int network_threads = 0;
   int max_streams_per_connection = 64;
   // After this a connection takes no new calls, so that clients spread over new servers; 0: never.
   std::chrono::seconds max_connection_age = std::chrono::minutes(30);

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <grpc/grpc.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/security/server_credentials.h>
@@ -58,6 +57,12 @@ void Configure(grpc::ServerBuilder& builder, const Options& options) {
   builder.SetMaxReceiveMessageSize(TensorService::kMaxRequestBytes);
 }
 
+// What health checks ask about: the server as a whole, and what it serves.
+std::vector<std::string> HealthNames() { return {"", v1::TensorService::service_full_name()}; }
+
+// More connections at once than one core can serve want more threads; each polls the connections it was given.
+int DefaultNetworkThreads() { return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 16); }
+
 // Plaintext happens on purpose only.
 absl::Status CheckPlaintext(const Options& options) {
   if (!options.tls.certificate.empty() || options.insecure) return absl::OkStatus();
@@ -100,7 +105,6 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, st
   if (!access.ok()) return access.status();
   std::unique_ptr<Server> server(new Server(options, std::move(catalog), *std::move(access)));
   server->credentials_ = *std::move(credentials);
-  grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   Configure(builder, options);
   if (options.reflection) {
@@ -111,11 +115,16 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, st
   int port = 0;
   builder.AddListeningPort(options.listen, server->credentials_, &port);
   builder.RegisterService(&server->service_);
+  builder.RegisterService(&server->health_);
+  server->loops_.emplace(builder, options.network_threads > 0 ? options.network_threads : DefaultNetworkThreads());
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr || port == 0) {
     return absl::UnavailableError(
         fmt::format("cannot listen on {}: the address is in use, not ours or malformed", Quote(options.listen)));
   }
+  server->service_.Serve(*server->loops_);
+  server->health_.Serve(*server->loops_);
+  server->loops_->Start();
   server->address_ = WithPort(options.listen, port);
   return server;
 }
@@ -129,14 +138,19 @@ Server::Server(const Options& options, std::shared_ptr<const Catalog> catalog, s
                  .registry = &streams_},
       access_(std::move(access)),
       catalog_(std::move(catalog)),
-      service_(catalog_, *access_, resources_) {}
+      service_(catalog_, *access_, resources_),
+      health_(HealthNames()) {}
 
 Server::~Server() {
   if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
+  if (loops_) loops_->Stop();
+  server_.reset();
   // The workers may still hold streams that gRPC is done with.
   while (active_streams() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
-void Server::StopBeingHealthy() { server_->GetHealthCheckService()->SetServingStatus(false); }
+void Server::StopBeingHealthy() {
+  for (const std::string& name : HealthNames()) health_.SetServing(name, false);
+}
 
 }  // namespace tensorferry::server

@@ -5,12 +5,15 @@
 #include <grpcpp/server.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "server/chunk_stream.h"
 #include "server/current_catalog.h"
+#include "server/health_service.h"
 #include "server/options.h"
+#include "server/rpc/event_loops.h"
 #include "server/security/access.h"
 #include "server/stream_registry.h"
 #include "server/tensor_service.h"
@@ -51,8 +54,10 @@ class Server {
   const std::unique_ptr<const Access> access_;
   CurrentCatalog catalog_;
   TensorService service_;
+  HealthService health_;
   std::shared_ptr<grpc::ServerCredentials> credentials_;
   std::string address_;
+  std::optional<EventLoops> loops_;
   std::unique_ptr<grpc::Server> server_;
 };
 

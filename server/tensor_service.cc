@@ -5,7 +5,9 @@
 #include <grpcpp/impl/codegen/proto_utils.h>
 
 #include <cstddef>
+#include <functional>
 #include <type_traits>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -30,8 +32,7 @@ absl::Status TooLarge(std::size_t size, std::size_t limit) {
 
 // What the caller may do, if that covers this request.
 template <typename Request>
-absl::StatusOr<Permissions> Admit(const grpc::CallbackServerContext& context, const Access& access,
-                                  const Request& request) {
+absl::StatusOr<Permissions> Admit(const grpc::ServerContext& context, const Access& access, const Request& request) {
   absl::StatusOr<Permissions> permissions = access.Check(CallerOf(context));
   if constexpr (requires { request.model(); }) {
     // That a request names no model is for its handler to say.
@@ -43,92 +44,98 @@ absl::StatusOr<Permissions> Admit(const grpc::CallbackServerContext& context, co
 }
 
 template <typename Request, typename Response, typename Handler>
-grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, const Access& access, const Request& request,
-                                 Response& response, Handler handler) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const absl::StatusOr<Permissions> permissions = Admit(*context, access, request);
-  if (!permissions.ok()) {
-    reactor->Finish(wire::ToGrpc(permissions.status()));
-    return reactor;
-  }
+absl::StatusOr<Response> Answer(const grpc::ServerContext& context, const Access& access, const Catalog& catalog,
+                                const Request& request, Handler handler) {
+  const absl::StatusOr<Permissions> permissions = Admit(context, access, request);
+  if (!permissions.ok()) return permissions.status();
   const std::size_t size = request.ByteSizeLong();
-  absl::StatusOr<Response> answer =
-      size <= kMaxRequestBytes ? handler(request, *permissions) : TooLarge(size, kMaxRequestBytes);
-  if (answer.ok()) response = *std::move(answer);
-  reactor->Finish(wire::ToGrpc(answer.status()));
-  return reactor;
+  if (size > kMaxRequestBytes) return TooLarge(size, kMaxRequestBytes);
+  return handler(catalog, request, *permissions);
 }
-
-// A stream that ends before its first message.
-class FailedStream final : public TensorService::Stream {
- public:
-  explicit FailedStream(const absl::Status& status) { Finish(wire::ToGrpc(status)); }
-  void OnDone() override { delete this; }
-};
 
 template <typename Request, typename Planner>
-TensorService::Stream* Stream(grpc::CallbackServerContext& context, const Access& access, const Catalog& catalog,
-                              const grpc::ByteBuffer& message, Planner planner, const StreamResources& resources) {
+absl::Status StartStream(StreamCall& call, const Access& access, const Catalog& catalog, Planner planner,
+                         const StreamResources& resources) {
   Request request;
   constexpr bool is_plan = std::is_same_v<Request, v1::GetTensorsRequest>;
-  if (const std::size_t limit = is_plan ? kMaxPlanBytes : kMaxRequestBytes; message.Length() > limit) {
-    return new FailedStream(TooLarge(message.Length(), limit));
-  }
+  const std::size_t size = call.request().Length();
+  if (const std::size_t limit = is_plan ? kMaxPlanBytes : kMaxRequestBytes; size > limit) return TooLarge(size, limit);
   // Taking the message apart uses it up; this one only refers to the same bytes.
-  grpc::ByteBuffer bytes = message;
+  grpc::ByteBuffer bytes = call.request();
   if (!grpc::SerializationTraits<Request>::Deserialize(&bytes, &request).ok()) {
-    return new FailedStream(absl::InvalidArgumentError("the request cannot be parsed"));
+    return absl::InvalidArgumentError("the request cannot be parsed");
   }
-  if (const auto permissions = Admit(context, access, request); !permissions.ok()) {
-    return new FailedStream(permissions.status());
-  }
+  if (const auto permissions = Admit(call.context(), access, request); !permissions.ok()) return permissions.status();
   absl::StatusOr<StreamPlan> plan = planner(catalog, request);
-  if (!plan.ok()) return new FailedStream(plan.status());
+  if (!plan.ok()) return plan.status();
   absl::StatusOr<StreamRegistry::Ticket> ticket = resources.registry->Admit();
-  if (!ticket.ok()) return new FailedStream(ticket.status());
-  return ChunkStream::Start(*std::move(plan), *std::move(ticket), context, resources);
+  if (!ticket.ok()) return ticket.status();
+  ChunkStream::Start(*std::move(plan), *std::move(ticket), call, resources);
+  return absl::OkStatus();
 }
+
+// Who may read a model may see all of it.
+absl::StatusOr<v1::ListTensorsResponse> ListTensorsOf(const Catalog& catalog, const v1::ListTensorsRequest& request,
+                                                      const Permissions&) {
+  return server::ListTensors(catalog, request);
+}
+
+absl::StatusOr<v1::GetMetadataResponse> GetMetadataOf(const Catalog& catalog, const v1::GetMetadataRequest& request,
+                                                      const Permissions&) {
+  return server::GetMetadata(catalog, request);
+}
+
+// How many calls of a method each thread asks for in advance: what comes beyond them is served by another thread than
+// that of its connection.
+constexpr int kCallsAskedFor = 4;
 
 }  // namespace
 
-grpc::ServerUnaryReactor* TensorService::ListModels(grpc::CallbackServerContext* context,
-                                                    const v1::ListModelsRequest* request,
-                                                    v1::ListModelsResponse* response) {
-  return Answer(context, access_, *request, *response, [this](const auto& asked, const Permissions& permissions) {
-    return server::ListModels(*catalog_.Get(), asked, permissions);
-  });
+template <typename Request, typename Response>
+typename UnaryCall<Request, Response>::Method TensorService::Unary(auto ask, Handler<Request, Response> handler) {
+  return {.request = std::bind_front(ask, this),
+          .answer = [this, handler](const grpc::ServerContext& context, const Request& request, Response& response) {
+            absl::StatusOr<Response> answer =
+                Answer<Request, Response>(context, access_, *catalog_.Get(), request, handler);
+            if (answer.ok()) response = *std::move(answer);
+            return wire::ToGrpc(answer.status());
+          }};
 }
 
-grpc::ServerUnaryReactor* TensorService::ListTensors(grpc::CallbackServerContext* context,
-                                                     const v1::ListTensorsRequest* request,
-                                                     v1::ListTensorsResponse* response) {
-  return Answer(context, access_, *request, *response,
-                [this](const auto& asked, const Permissions&) { return server::ListTensors(*catalog_.Get(), asked); });
+template <typename Request>
+StreamCall::Method TensorService::Stream(auto ask, Planner<Request> planner) {
+  return {.request = std::bind_front(ask, this), .handle = [this, planner](StreamCall& call) {
+            const absl::Status status = StartStream<Request>(call, access_, *catalog_.Get(), planner, resources_);
+            if (!status.ok()) call.Finish(wire::ToGrpc(status));
+          }};
 }
 
-grpc::ServerUnaryReactor* TensorService::GetMetadata(grpc::CallbackServerContext* context,
-                                                     const v1::GetMetadataRequest* request,
-                                                     v1::GetMetadataResponse* response) {
-  return Answer(context, access_, *request, *response,
-                [this](const auto& asked, const Permissions&) { return server::GetMetadata(*catalog_.Get(), asked); });
-}
+TensorService::TensorService(const CurrentCatalog& catalog, const Access& access, const StreamResources& resources)
+    : catalog_(catalog),
+      access_(access),
+      resources_(resources),
+      list_models_(
+          Unary<v1::ListModelsRequest, v1::ListModelsResponse>(&TensorService::RequestListModels, server::ListModels)),
+      list_tensors_(
+          Unary<v1::ListTensorsRequest, v1::ListTensorsResponse>(&TensorService::RequestListTensors, ListTensorsOf)),
+      get_metadata_(
+          Unary<v1::GetMetadataRequest, v1::GetMetadataResponse>(&TensorService::RequestGetMetadata, GetMetadataOf)),
+      get_tensor_(Stream<v1::GetTensorRequest>(&TensorService::RequestGetTensor, PlanGetTensor)),
+      get_slice_(Stream<v1::GetSliceRequest>(&TensorService::RequestGetSlice, PlanGetSlice)),
+      get_tensors_(Stream<v1::GetTensorsRequest>(&TensorService::RequestGetTensors, PlanGetTensors)),
+      get_file_(Stream<v1::GetFileRequest>(&TensorService::RequestGetFile, PlanGetFile)) {}
 
-TensorService::Stream* TensorService::GetTensor(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return server::Stream<v1::GetTensorRequest>(*context, access_, *catalog_.Get(), *request, PlanGetTensor, resources_);
-}
-
-TensorService::Stream* TensorService::GetSlice(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return server::Stream<v1::GetSliceRequest>(*context, access_, *catalog_.Get(), *request, PlanGetSlice, resources_);
-}
-
-TensorService::Stream* TensorService::GetTensors(grpc::CallbackServerContext* context,
-                                                 const grpc::ByteBuffer* request) {
-  return server::Stream<v1::GetTensorsRequest>(*context, access_, *catalog_.Get(), *request, PlanGetTensors,
-                                               resources_);
-}
-
-TensorService::Stream* TensorService::GetFile(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return server::Stream<v1::GetFileRequest>(*context, access_, *catalog_.Get(), *request, PlanGetFile, resources_);
+void TensorService::Serve(EventLoops& loops) {
+  for (const auto& queue : loops.queues()) {
+    for (int i = 0; i < kCallsAskedFor; ++i) {
+      UnaryCall<v1::ListModelsRequest, v1::ListModelsResponse>::Await(list_models_, loops, *queue);
+      UnaryCall<v1::ListTensorsRequest, v1::ListTensorsResponse>::Await(list_tensors_, loops, *queue);
+      UnaryCall<v1::GetMetadataRequest, v1::GetMetadataResponse>::Await(get_metadata_, loops, *queue);
+      for (const StreamCall::Method* method : {&get_tensor_, &get_slice_, &get_tensors_, &get_file_}) {
+        StreamCall::Await(*method, loops, *queue);
+      }
+    }
+  }
 }
 
 }  // namespace tensorferry::server

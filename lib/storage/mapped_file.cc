@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <utility>
 
@@ -17,6 +19,17 @@
 #include "tensorferry/quote.h"
 
 namespace tensorferry {
+namespace {
+
+constexpr std::uint64_t kTaken = std::uint64_t{1} << 32;
+
+// To others than these the kernel says of every page that it is in memory.
+bool MayAskForResidency(int fd, const struct stat& stat) {
+  return stat.st_uid == ::geteuid() || ::faccessat(fd, "", W_OK, AT_EMPTY_PATH | AT_EACCESS) == 0;
+}
+
+}  // namespace
+
 absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::string& path) {
   // A FIFO would block an open that waits for its writer.
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
@@ -37,14 +50,18 @@ absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Map(UniqueFd fd, s
     if (address == MAP_FAILED) return ErrnoStatus(errno, "cannot map", path);
     bytes = {static_cast<const std::byte*>(address), size};
   }
-  return std::shared_ptr<const MappedFile>(new MappedFile(std::move(fd), std::move(path), IdentityOf(stat), bytes));
+  const bool knows_residency = MayAskForResidency(fd.get(), stat);
+  return std::shared_ptr<const MappedFile>(
+      new MappedFile(std::move(fd), std::move(path), IdentityOf(stat), bytes, knows_residency));
 }
 
-MappedFile::MappedFile(UniqueFd fd, std::string path, FileIdentity identity, std::span<const std::byte> bytes)
+MappedFile::MappedFile(UniqueFd fd, std::string path, FileIdentity identity, std::span<const std::byte> bytes,
+                       bool knows_residency)
     : fd_(std::move(fd)),
       path_(std::move(path)),
       identity_(identity),
       bytes_(bytes),
+      knows_residency_(knows_residency),
       mapping_(bytes.empty() ? nullptr : mapping_table::Add(bytes)),
       checksums_(std::make_unique<std::atomic<std::uint64_t>[]>(bytes.size() / kBlockBytes)) {}
 
@@ -68,7 +85,6 @@ absl::Status MappedFile::CheckUnchanged() const {
 }
 
 std::uint32_t MappedFile::BlockChecksum(std::int64_t index) const {
-  constexpr std::uint64_t kTaken = std::uint64_t{1} << 32;
   std::atomic<std::uint64_t>& kept = checksums_[static_cast<std::size_t>(index)];
   std::uint64_t checksum = kept.load(std::memory_order_acquire);
   if (checksum == 0) {
@@ -78,6 +94,17 @@ std::uint32_t MappedFile::BlockChecksum(std::int64_t index) const {
     if (kept.compare_exchange_strong(checksum, taken)) checksum = taken;
   }
   return static_cast<std::uint32_t>(checksum);
+}
+
+bool MappedFile::BlockIsReady(std::int64_t index) const {
+  if (!knows_residency_ || checksums_[static_cast<std::size_t>(index)].load(std::memory_order_relaxed) == 0)
+    return false;
+  constexpr std::size_t kMaxPages = kBlockBytes / 4096;
+  std::array<unsigned char, kMaxPages> resident = {};
+  const std::byte* block = bytes_.data() + index * kBlockBytes;
+  if (::mincore(const_cast<std::byte*>(block), kBlockBytes, resident.data()) != 0) return false;
+  const auto pages = static_cast<std::size_t>(kBlockBytes / ::sysconf(_SC_PAGESIZE));
+  return std::ranges::all_of(std::span(resident).first(pages), [](unsigned char page) { return (page & 1) != 0; });
 }
 
 absl::Status MappedFile::Populate(std::int64_t offset, std::int64_t size_bytes) const {

@@ -152,6 +152,17 @@ class StockClientTest(harness.EndToEndTest):
         answer = health.Check(health_pb2.HealthCheckRequest())
         self.assertEqual(answer.status, health_pb2.HealthCheckResponse.SERVING)
 
+    def test_health_of_a_service_that_is_not_there(self) -> None:
+        health = health_pb2_grpc.HealthStub(grpc.insecure_channel(self.server.address))
+        request = health_pb2.HealthCheckRequest(service="tensorferry.v2.Other")
+        with self.assertRaises(grpc.RpcError) as raised:
+            health.Check(request)
+        self.assertEqual(raised.exception.code(), grpc.StatusCode.NOT_FOUND)
+        self.assertIn('"tensorferry.v2.Other"', raised.exception.details())
+        watch = health.Watch(request, timeout=60)
+        self.assertEqual(next(watch).status, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
+        watch.cancel()
+
     def test_reflection_is_there_only_when_asked_for(self) -> None:
         def services(address: str) -> list[str]:
             stub = reflection_pb2_grpc.ServerReflectionStub(grpc.insecure_channel(address))

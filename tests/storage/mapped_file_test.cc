@@ -200,6 +200,21 @@ TEST(BusErrorsTest, TruncatedFileShowsZerosAndSaysSo) {
   TF_EXPECT_OK(other->CheckUnchanged());
 }
 
+TEST(MappedFileTest, BlockIsReadyOnceItsChecksumWasTakenAndUntilItIsNotInMemory) {
+  const test::TempDir dir;
+  const std::string bytes(static_cast<std::size_t>(2 * MappedFile::kBlockBytes), 'x');
+  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(dir.Write("f", bytes)));
+  EXPECT_FALSE(file->BlockIsReady(0));
+  file->BlockChecksum(0);
+  EXPECT_TRUE(file->BlockIsReady(0));
+  EXPECT_FALSE(file->BlockIsReady(1));
+  // Written pages stay until they are on the disk, mapped ones until they are not.
+  ASSERT_EQ(::fsync(file->fd()), 0);
+  ASSERT_EQ(::madvise(const_cast<std::byte*>(file->bytes().data()), bytes.size(), MADV_DONTNEED), 0);
+  ASSERT_EQ(::posix_fadvise(file->fd(), 0, 0, POSIX_FADV_DONTNEED), 0);
+  if (file->BlockIsReady(0)) GTEST_SKIP() << "the filesystem of the tests keeps its pages";
+}
+
 TEST(BusErrorsTest, ManyFilesMappedAndTruncatedByManyThreads) {
   SurviveBusErrors();
   const test::TempDir dir;

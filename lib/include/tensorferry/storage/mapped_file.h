@@ -68,18 +68,24 @@ class MappedFile {
   static constexpr std::int64_t kBlockBytes = std::int64_t{1} << 20;
   std::uint32_t BlockChecksum(std::int64_t index) const;
 
+  // Whether block `index` can be sent without any wait or work: its checksum was taken, and its pages are in memory as
+  // far as the system says, which it does only to those who own the file or may write it; others hear no.
+  bool BlockIsReady(std::int64_t index) const;
+
   // Brings the pages of [offset, offset + size) into memory, waiting for the disk, so that touching them does not.
   // Errors: DATA_LOSS if the file has shrunk so that some are gone, or the disk failed; UNIMPLEMENTED on kernels before
   // 5.14.
   absl::Status Populate(std::int64_t offset, std::int64_t size_bytes) const;
 
  private:
-  MappedFile(UniqueFd fd, std::string path, FileIdentity identity, std::span<const std::byte> bytes);
+  MappedFile(UniqueFd fd, std::string path, FileIdentity identity, std::span<const std::byte> bytes,
+             bool knows_residency);
 
   UniqueFd fd_;
   std::string path_;
   FileIdentity identity_;
   std::span<const std::byte> bytes_;
+  const bool knows_residency_;           // mincore tells the truth
   mapping_table::Entry* const mapping_;  // null if there are no bytes
   // For each whole block its checksum and, above it, a bit that says that it was taken.
   const std::unique_ptr<std::atomic<std::uint64_t>[]> checksums_;
