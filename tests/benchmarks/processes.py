@@ -12,7 +12,8 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 
-PATIENCE_SECONDS = 120
+# Only ends what hangs.
+PATIENCE_SECONDS = 600
 
 NGINX_CONFIG = """
 {user}

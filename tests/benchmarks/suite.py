@@ -10,6 +10,7 @@ import os
 import pathlib
 import platform
 import re
+import signal
 import sys
 
 from measurement import Contender, Goal, print_table, ratio, take_turns
@@ -52,6 +53,8 @@ def main() -> None:
     arguments = parser.parse_args()
     place = Place(arguments.binaries, arguments.other_binaries, REPOSITORY / "build/bench")
     place.root.mkdir(parents=True, exist_ok=True)
+    # So that the servers end, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
     print(f"{machine()}; {arguments.rounds} rounds")
     ratios: list[str] = []
