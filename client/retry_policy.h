@@ -35,7 +35,8 @@ class RetryPolicy {
   // Whether another attempt can succeed after this failure. `status` came from a server or from the way to it.
   static bool IsRetryable(const absl::Status& status);
 
-  // How long to wait before the next attempt; nothing: give up. `random` is from [0, 1).
+  // How long to wait before the next attempt; nothing: give up. `random` is from [0, 1). What the server asked for
+  // (google.rpc.RetryInfo) is waited on top of what the policy says.
   std::optional<absl::Duration> DelayAfter(const absl::Status& status, const FailureHistory& history,
                                            double random) const;
 

@@ -88,6 +88,12 @@ absl::StatusOr<std::vector<SocketAddress>> Resolve(std::string_view address) {
   return addresses;
 }
 
+// 0 if there is nothing.
+std::uint64_t InodeOf(const std::string& path) {
+  struct stat stat = {};
+  return ::lstat(path.c_str(), &stat) == 0 ? stat.st_ino : 0;
+}
+
 // A socket that listens there, or nothing with errno.
 UniqueFd Listen(const SocketAddress& address) {
   const int family = address.get()->sa_family;
@@ -159,15 +165,16 @@ absl::StatusOr<ListeningSockets> ListeningSockets::Open(const std::string& addre
   }
   const bool failed = last_error != 0 && last_error != EADDRNOTAVAIL && last_error != EAFNOSUPPORT;
   if (failed || result.sockets_.empty()) {
-    if (result.sockets_.empty()) result.unix_path_.clear();  // what is there is not ours
+    result.unix_path_.clear();  // what is there is not ours
     return error(absl::StatusCode::kUnavailable, ErrorText(last_error));
   }
   result.port_ = ntohs(port);
+  if (!result.unix_path_.empty()) result.unix_inode_ = InodeOf(result.unix_path_);
   return result;
 }
 
 ListeningSockets::~ListeningSockets() {
-  if (!unix_path_.empty() && !sockets_.empty()) ::unlink(unix_path_.c_str());
+  if (!unix_path_.empty() && InodeOf(unix_path_) == unix_inode_) ::unlink(unix_path_.c_str());
 }
 
 }  // namespace tensorferry::server

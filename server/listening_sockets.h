@@ -2,6 +2,7 @@
 #ifndef TENSORFERRY_SERVER_LISTENING_SOCKETS_H_
 #define TENSORFERRY_SERVER_LISTENING_SOCKETS_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -11,7 +12,7 @@
 namespace tensorferry::server {
 
 // The sockets that listen at one address: a name may stand for several. They do not block. Closes them, and removes the
-// file of a unix socket, when it is destroyed. Not safe for concurrent use.
+// file of a unix socket unless another server has replaced it, when it is destroyed. Not safe for concurrent use.
 class ListeningSockets {
  public:
   // `address` is one that CheckListenAddress takes. Port 0 lets the system choose one, the same for all of them. A unix
@@ -32,7 +33,8 @@ class ListeningSockets {
 
   std::vector<UniqueFd> sockets_;
   int port_ = 0;
-  std::string unix_path_;  // empty: no file
+  std::string unix_path_;         // empty: no file
+  std::uint64_t unix_inode_ = 0;  // of that file
 };
 
 }  // namespace tensorferry::server

@@ -84,9 +84,9 @@ tensorferry_python_test(reference_test safetensors/reference_test.py $<TARGET_FI
 if(TENSORFERRY_WITH_CUDA)
   list(APPEND TEST_ENVIRONMENT TENSORFERRY_FAKE_CUDA_DIR=${PROJECT_BINARY_DIR}/tests/fake_cuda)
 endif()
-foreach(TEST IN ITEMS changing_files cli_device cli_errors cli_get cli_list cli_pull limits listing memory real_model
-                      reload reload_broken resume scarce server_process sharded_model slice_oracle stock_client tls
-                      tls_rotation token)
+foreach(TEST IN ITEMS changing_files cli_device cli_errors cli_get cli_list cli_pull kill limits listing memory real_model
+                      reload reload_broken resume scarce server_process sharded_model slice_oracle slow_network
+                      stock_client tls tls_rotation token)
   tensorferry_python_test(e2e_${TEST}_test e2e/${TEST}_test.py)
 endforeach()
 if(NOT TENSORFERRY_SANITIZE)

@@ -87,6 +87,7 @@ class Client {
                                     const FetchOptions& options = {}) const;
 
   // Fetches one tensor, or one slice of it, into memory that it allocates.
+  // Errors: RESOURCE_EXHAUSTED: there is no memory for it; otherwise as Fetch.
   absl::StatusOr<Tensor> FetchTensor(std::string_view model, std::string_view tensor,
                                      const std::optional<SliceSpec>& slice = std::nullopt,
                                      const FetchOptions& options = {}) const;
