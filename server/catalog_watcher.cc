@@ -28,10 +28,12 @@ constexpr int kRestPerScan = 20;
 
 }  // namespace
 
-CatalogWatcher::CatalogWatcher(std::string root, std::chrono::seconds interval, CurrentCatalog& current)
+CatalogWatcher::CatalogWatcher(std::string root, std::chrono::seconds interval, CurrentCatalog& current,
+                               Metrics& metrics)
     : root_(std::move(root)),
       interval_(interval),
       current_(current),
+      metrics_(metrics),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       thread_([this] { Run(); }) {}
 
@@ -110,6 +112,8 @@ void CatalogWatcher::Scan() {
   const Clock::time_point started = Clock::now();
   const absl::StatusOr<std::shared_ptr<const Catalog>> after = Catalog::Reload(root_, before);
   scan_time_ = Clock::now() - started;
+  metrics_.CountScan(scan_time_);
+  if (!after.ok()) metrics_.CountFault(Fault::kScan);
   std::string error(after.status().message());
   if (error != scan_error_) {
     if (!after.ok()) spdlog::error("root {} cannot be scanned, what it had stays served: {}", Quote(root_), error);
@@ -118,7 +122,7 @@ void CatalogWatcher::Scan() {
   }
   if (!after.ok() || *after == before) return;
   current_.Publish(*after);
-  LogChanges(*before, **after);
+  metrics_.CountModelLoadErrors(LogChanges(*before, **after));
   WatchDirectories();
 }
 

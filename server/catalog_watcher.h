@@ -10,6 +10,7 @@
 
 #include "server/current_catalog.h"
 #include "server/directory_watch.h"
+#include "server/metrics/metrics.h"
 #include "tensorferry/files/unique_fd.h"
 
 namespace tensorferry::server {
@@ -19,9 +20,9 @@ namespace tensorferry::server {
 // Safe for concurrent use by multiple threads.
 class CatalogWatcher {
  public:
-  // Scans every `interval`, or less often if a scan takes long; with 0 only after hints and requests. `current`, which
-  // must outlive the watcher, holds what the first scan found.
-  CatalogWatcher(std::string root, std::chrono::seconds interval, CurrentCatalog& current);
+  // Scans every `interval`, or less often if a scan takes long; with 0 only after hints and requests. `current` holds
+  // what the first scan found; it and `metrics` must outlive the watcher.
+  CatalogWatcher(std::string root, std::chrono::seconds interval, CurrentCatalog& current, Metrics& metrics);
   CatalogWatcher(const CatalogWatcher&) = delete;
   CatalogWatcher& operator=(const CatalogWatcher&) = delete;
   // Waits for the end of a scan that is running.
@@ -46,6 +47,7 @@ class CatalogWatcher {
   const std::string root_;
   const std::chrono::seconds interval_;
   CurrentCatalog& current_;
+  Metrics& metrics_;
   const UniqueFd wake_;  // an eventfd
   std::atomic<bool> requested_ = false;
   std::atomic<bool> ending_ = false;

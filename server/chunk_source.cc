@@ -15,19 +15,27 @@
 namespace tensorferry::server {
 namespace {
 
-// What a slice that gRPC holds keeps alive.
-struct Keep {
-  std::shared_ptr<const void> memory;
-  std::shared_ptr<void> in_flight;
-};
+// What a slice that gRPC holds keeps alive, and counted.
+class Keep {
+ public:
+  Keep(std::shared_ptr<const void> memory, std::shared_ptr<void> in_flight, std::shared_ptr<PinnedBytes> pinned,
+       std::size_t size_bytes)
+      : memory_(std::move(memory)),
+        in_flight_(std::move(in_flight)),
+        pinned_(std::move(pinned)),
+        size_bytes_(static_cast<std::int64_t>(size_bytes)) {
+    pinned_->Add(size_bytes_);
+  }
+  Keep(const Keep&) = delete;
+  Keep& operator=(const Keep&) = delete;
+  ~Keep() { pinned_->Remove(size_bytes_); }
 
-grpc::Slice SliceOf(std::span<const std::byte> bytes, std::shared_ptr<const void> memory,
-                    std::shared_ptr<void> in_flight) {
-  // gRPC's signature wants a pointer that is not const; it does not write.
-  return grpc::Slice(
-      const_cast<std::byte*>(bytes.data()), bytes.size(), [](void* keep) { delete static_cast<Keep*>(keep); },
-      new Keep{std::move(memory), std::move(in_flight)});
-}
+ private:
+  const std::shared_ptr<const void> memory_;
+  const std::shared_ptr<void> in_flight_;
+  const std::shared_ptr<PinnedBytes> pinned_;
+  const std::int64_t size_bytes_;
+};
 
 // Whether the bytes there begin with a block that can be sent as it is.
 bool IsReadyBlock(const MappedFile& file, std::int64_t offset, std::int64_t size_bytes) {
@@ -37,9 +45,20 @@ bool IsReadyBlock(const MappedFile& file, std::int64_t offset, std::int64_t size
 
 }  // namespace
 
+grpc::Slice ChunkSource::SliceOf(std::span<const std::byte> bytes, std::shared_ptr<const void> memory) const {
+  // gRPC's signature wants a pointer that is not const; it does not write.
+  return grpc::Slice(
+      const_cast<std::byte*>(bytes.data()), bytes.size(), [](void* keep) { delete static_cast<Keep*>(keep); },
+      new Keep(std::move(memory), in_flight_, pinned_, bytes.size()));
+}
+
 ChunkSource::ChunkSource(StreamPlan plan, IoMode io, std::shared_ptr<BufferPool> buffers,
-                         std::shared_ptr<void> in_flight)
-    : plan_(std::move(plan)), io_(io), buffers_(std::move(buffers)), in_flight_(std::move(in_flight)) {
+                         std::shared_ptr<PinnedBytes> pinned, std::shared_ptr<void> in_flight)
+    : plan_(std::move(plan)),
+      io_(io),
+      buffers_(std::move(buffers)),
+      pinned_(std::move(pinned)),
+      in_flight_(std::move(in_flight)) {
   for (std::size_t i = 0; i < plan_.reads.size(); ++i) {
     if (plan_.reads[i].result_begin < plan_.reads[i].result_end) order_.push_back(i);
   }
@@ -87,6 +106,7 @@ absl::StatusOr<grpc::ByteBuffer> ChunkSource::Next() {
     if (absl::Status status = AddSegments(head, data); !status.ok()) return status;
   }
   FlushGathered(data);
+  data_bytes_ += data.size_bytes;
   if (done()) in_flight_.reset();
   return wire::EncodeChunk(std::move(head), data.slices, data.crc);
 }
@@ -188,7 +208,7 @@ absl::Status ChunkSource::FlushMapped(Data& data) {
   }
   const std::span<const std::byte> bytes =
       file->bytes().subspan(static_cast<std::size_t>(data.mapped_begin), static_cast<std::size_t>(size_bytes));
-  data.slices.push_back(SliceOf(bytes, file, in_flight_));
+  data.slices.push_back(SliceOf(bytes, file));
   return absl::OkStatus();
 }
 
@@ -215,7 +235,7 @@ void ChunkSource::FlushGathered(Data& data) {
   if (data.gathered_begin == data.gathered_end) return;
   const std::span<const std::byte> bytes(data.buffer.get() + data.gathered_begin,
                                          data.gathered_end - data.gathered_begin);
-  data.slices.push_back(SliceOf(bytes, data.buffer, in_flight_));
+  data.slices.push_back(SliceOf(bytes, data.buffer));
   data.gathered_begin = data.gathered_end;
 }
 

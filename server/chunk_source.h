@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "server/buffer_pool.h"
 #include "server/options.h"
+#include "server/pinned_bytes.h"
 #include "server/run_reader.h"
 #include "server/stream_plan.h"
 #include "tensorferry/tensor/slice_plan.h"
@@ -27,8 +28,10 @@ namespace tensorferry::server {
 // concurrent use. Next may wait for the disk.
 class ChunkSource {
  public:
-  // `in_flight` is referred to by all data that gRPC holds, and by this until the last message was taken.
-  ChunkSource(StreamPlan plan, IoMode io, std::shared_ptr<BufferPool> buffers, std::shared_ptr<void> in_flight);
+  // `in_flight` is referred to by all data that gRPC holds, and by this until the last message was taken; `pinned`
+  // counts that data.
+  ChunkSource(StreamPlan plan, IoMode io, std::shared_ptr<BufferPool> buffers, std::shared_ptr<PinnedBytes> pinned,
+              std::shared_ptr<void> in_flight);
 
   // Whether a message was taken.
   bool started() const { return started_; }
@@ -41,6 +44,9 @@ class ChunkSource {
   // The next message. Must not be called when done. Errors: DATA_LOSS if a file has shrunk or its disk fails;
   // UNAVAILABLE with kPreadCached if something is not in the page cache.
   absl::StatusOr<grpc::ByteBuffer> Next();
+
+  // The bytes of tensors or files in all messages that were taken.
+  std::int64_t data_bytes() const { return data_bytes_; }
 
   // ABORTED if a file that was read from has changed since it was opened.
   absl::Status CheckUnchanged() const;
@@ -94,16 +100,20 @@ class ChunkSource {
   // Turn what was added into slices. To be called before bytes of the other kind are added.
   absl::Status FlushMapped(Data& data);
   void FlushGathered(Data& data);
+  // Bytes that `memory` keeps alive, as gRPC holds them.
+  grpc::Slice SliceOf(std::span<const std::byte> bytes, std::shared_ptr<const void> memory) const;
 
   StreamPlan plan_;  // without the results that were sent
   IoMode io_;
   const std::shared_ptr<BufferPool> buffers_;
+  const std::shared_ptr<PinnedBytes> pinned_;
   std::shared_ptr<void> in_flight_;
   std::vector<std::size_t> order_;  // of the reads that have bytes to send
   // Of each of those: where in the file the bytes end that follow its first and each other, in it and, if it is one
   // run, in the reads behind it.
   std::vector<std::int64_t> stretch_ends_;
   bool started_ = false;
+  std::int64_t data_bytes_ = 0;
   std::size_t results_sent_ = 0;
   std::size_t order_position_ = 0;
   std::optional<SlicePlan::Cursor> cursor_;  // of the read at order_position_

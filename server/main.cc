@@ -5,18 +5,25 @@
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
+#include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "server/admin/admin_server.h"
+#include "server/admin/process_state.h"
 #include "server/catalog_log.h"
 #include "server/catalog_watcher.h"
+#include "server/check_config.h"
 #include "server/log.h"
+#include "server/metrics/metrics.h"
 #include "server/options.h"
 #include "server/server.h"
 #include "tensorferry/storage/bus_errors.h"
@@ -57,7 +64,53 @@ void ChoosePolling() { setenv("GRPC_POLL_STRATEGY", "poll", 0); }
 
 int Fail(const absl::Status& status) {
   fmt::print(stderr, "tensorferryd: {}\n", std::string(status.message()));
-  return 1;
+  // What was asked for is wrong, or it did not work.
+  return absl::IsInvalidArgument(status) ? 2 : 1;
+}
+
+// Whether a signal that ends the server comes within this time.
+bool EndSignalWithin(std::chrono::milliseconds time) {
+  const sigset_t signals = EndSignals();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time);
+  const timespec timeout = {.tv_sec = seconds.count(), .tv_nsec = std::chrono::nanoseconds(time - seconds).count()};
+  int signal = 0;
+  do {
+    signal = sigtimedwait(&signals, nullptr, &timeout);
+  } while (signal < 0 && errno == EINTR);
+  return signal > 0;
+}
+
+// Scans the root, which may take long; a signal that ends the server ends it here.
+absl::StatusOr<std::shared_ptr<const Catalog>> LoadCatalog(const std::string& root, Metrics& metrics) {
+  const auto started = std::chrono::steady_clock::now();
+  auto loading = std::async(std::launch::async, [&root] { return Catalog::Load(root); });
+  while (loading.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
+    if (!EndSignalWithin(std::chrono::milliseconds(20))) continue;
+    spdlog::info("ended while it was starting");
+    std::_Exit(0);
+  }
+  metrics.CountScan(std::chrono::steady_clock::now() - started);
+  absl::StatusOr<std::shared_ptr<const Catalog>> catalog = loading.get();
+  if (catalog.ok()) metrics.CountModelLoadErrors(LogCatalog(root, **catalog));
+  return catalog;
+}
+
+absl::StatusOr<std::unique_ptr<AdminServer>> StartAdmin(const std::string& address, const ProcessState& state) {
+  if (address == "off") return nullptr;
+  absl::StatusOr<std::unique_ptr<AdminServer>> admin =
+      AdminServer::Start(address, {.metrics = [&state] { return state.MetricsText(); },
+                                   .live = [&state] { return state.Live(); },
+                                   .ready = [&state] { return state.Ready(); }});
+  // Who asked for port 0 may want to see how the start goes.
+  if (admin.ok()) spdlog::info("admin: listening on {}", (*admin)->address());
+  return admin;
+}
+
+// On stdout, so that whoever asked for port 0 can read it.
+void PrintAddresses(const Server& server, const AdminServer* admin) {
+  fmt::print("tensorferryd listening on {}\n", server.address());
+  if (admin != nullptr) fmt::print("tensorferryd admin listening on {}\n", admin->address());
+  std::fflush(stdout);
 }
 
 // Waits for a signal that ends the server and returns it.
@@ -71,15 +124,21 @@ int ServeUntilSignal(const sigset_t& signals, CatalogWatcher& watcher) {
   }
 }
 
-// Lets running streams finish, until the timeout or another signal that ends the server.
-void Drain(const Server& server, std::chrono::milliseconds timeout) {
-  const sigset_t signals = EndSignals();
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
-  constexpr timespec kPause = {.tv_sec = 0, .tv_nsec = 20'000'000};
-  while (server.active_streams() > 0 && std::chrono::steady_clock::now() < deadline) {
-    if (sigtimedwait(&signals, nullptr, &kPause) > 0) break;
-  }
-  if (server.active_streams() > 0) spdlog::warn("{} streams are cut off", server.active_streams());
+// Goes on as before for a while, so that clients come to be sent elsewhere, then lets running calls finish. Another
+// signal that ends the server shortens both.
+void Drain(Server& server, ProcessState& state, const Options& options, int signal) {
+  state.BeginDraining();
+  server.StopBeingReady();
+  const std::string name = signal == SIGINT ? "SIGINT" : "SIGTERM";
+  spdlog::info("{}: not ready any more, ending in {} s", name,
+               std::chrono::duration_cast<std::chrono::seconds>(options.lame_duck).count());
+  bool hurry = EndSignalWithin(options.lame_duck);
+  spdlog::info("{}: finishing {} streams", name, server.active_streams());
+  const std::int64_t cut_off = server.Shutdown(std::chrono::steady_clock::now() + options.drain_timeout, [&hurry] {
+    hurry = hurry || EndSignalWithin(std::chrono::milliseconds(0));
+    return hurry;
+  });
+  if (cut_off > 0) spdlog::warn("{} calls are cut off", cut_off);
 }
 
 int Main(int argc, char** argv) {
@@ -87,26 +146,31 @@ int Main(int argc, char** argv) {
   const std::optional<Options> options = ParseOptions(argc, argv, exit_code);
   if (!options) return exit_code;
   const sigset_t signals = BlockSignals();
-  StartLog();
+  StartLog(options->log_format, options->log_level);
   SurviveBusErrors();
+  if (options->check_config) return CheckConfig(*options);
   RaiseDescriptorLimit();
   ChoosePolling();
 
-  absl::StatusOr<std::shared_ptr<const Catalog>> catalog = Catalog::Load(options->root);
-  if (!catalog.ok()) return Fail(catalog.status());
-  LogCatalog(options->root, **catalog);
-  // Moved: the first catalog must not outlive its replacement.
-  const absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(*options, *std::move(catalog));
-  if (!server.ok()) return Fail(server.status());
-  // On stdout, so that whoever asked for port 0 can read it.
-  fmt::print("tensorferryd listening on {}\n", (*server)->address());
-  std::fflush(stdout);
+  const auto metrics = std::make_shared<Metrics>();
+  std::unique_ptr<Server> server;
+  ProcessState state(*metrics);
+  const absl::StatusOr<std::unique_ptr<AdminServer>> admin = StartAdmin(options->admin_listen, state);
+  if (!admin.ok()) return Fail(admin.status());
+  {
+    // Moved: the first catalog must not outlive its replacement.
+    absl::StatusOr<std::shared_ptr<const Catalog>> catalog = LoadCatalog(options->root, *metrics);
+    if (!catalog.ok()) return Fail(catalog.status());
+    absl::StatusOr<std::unique_ptr<Server>> started = Server::Start(*options, *std::move(catalog), metrics);
+    if (!started.ok()) return Fail(started.status());
+    server = *std::move(started);
+  }
+  CatalogWatcher watcher(options->root, options->rescan_interval, server->catalog(), *metrics);
+  state.BeginServing(*server);
+  PrintAddresses(*server, admin->get());
 
-  CatalogWatcher watcher(options->root, options->rescan_interval, (*server)->catalog());
-  const int signal = ServeUntilSignal(signals, watcher);
-  spdlog::info("{}: finishing {} streams", signal == SIGINT ? "SIGINT" : "SIGTERM", (*server)->active_streams());
-  (*server)->StopBeingHealthy();
-  Drain(**server, options->drain_timeout);
+  Drain(*server, state, *options, ServeUntilSignal(signals, watcher));
+  spdlog::info("ended; {}", metrics->rpcs().Summary());
   return 0;
 }
 

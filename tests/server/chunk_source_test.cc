@@ -57,7 +57,8 @@ class ChunkSourceTest : public ::testing::Test {
     auto in_flight = std::make_shared<int>();
     const std::weak_ptr<int> watch = in_flight;
     const std::size_t reads = plan.reads.size();
-    ChunkSource source(std::move(plan), io, BufferPool::Create(chunk_bytes_), std::move(in_flight));
+    const auto pinned = std::make_shared<PinnedBytes>();
+    ChunkSource source(std::move(plan), io, BufferPool::Create(chunk_bytes_), pinned, std::move(in_flight));
     bool first = true;
     std::size_t results = 0;
     do {
@@ -66,6 +67,7 @@ class ChunkSourceTest : public ::testing::Test {
       const absl::StatusOr<wire::DecodedChunk> chunk = wire::DecodeChunk(*message);
       EXPECT_TRUE(chunk.ok()) << chunk.status();
       EXPECT_EQ(chunk->head.has_header(), std::exchange(first, false));
+      EXPECT_EQ(pinned->value(), chunk->data_size_bytes);
       results += static_cast<std::size_t>(chunk->head.results_size());
       EXPECT_TRUE(chunk->data_size_bytes == 0 || results == reads) << "data before all results";
       EXPECT_LE(chunk->data_size_bytes, static_cast<std::int64_t>(chunk_bytes_));
@@ -82,6 +84,7 @@ class ChunkSourceTest : public ::testing::Test {
     } while (!source.done());
     EXPECT_EQ(results, reads);
     EXPECT_TRUE(watch.expired()) << "nothing is in flight once the messages are gone";
+    EXPECT_EQ(pinned->value(), 0);
     return bytes;
   }
 
@@ -145,7 +148,8 @@ TEST_F(ChunkSourceTest, BlockThatChangedSinceItsChecksumWasTakenIsNoticedByTheRe
     const auto messages_with_mismatch = [&] {
       StreamPlan plan;
       for (const test::TensorSpec& tensor : tensors) EXPECT_TRUE(AddRead(*model_, ReadOf(tensor.name), plan).ok());
-      ChunkSource source(std::move(plan), IoMode::kMmap, BufferPool::Create(chunk_bytes_), nullptr);
+      ChunkSource source(std::move(plan), IoMode::kMmap, BufferPool::Create(chunk_bytes_),
+                         std::make_shared<PinnedBytes>(), nullptr);
       int mismatches = 0;
       while (!source.done()) {
         absl::StatusOr<grpc::ByteBuffer> message = source.Next();
@@ -274,7 +278,8 @@ TEST_F(ChunkSourceTest, FileThatShrankIsAnErrorWithPread) {
     StreamPlan plan;
     TF_ASSERT_OK(AddRead(*model_, read, plan));
     std::filesystem::resize_file(directory_.Path("m.safetensors"), 200'000);
-    ChunkSource source(std::move(plan), IoMode::kPread, BufferPool::Create(1 << 20), nullptr);
+    ChunkSource source(std::move(plan), IoMode::kPread, BufferPool::Create(1 << 20), std::make_shared<PinnedBytes>(),
+                       nullptr);
     EXPECT_THAT(source.Next(), test::StatusIs(absl::StatusCode::kDataLoss, ::testing::HasSubstr("m.safetensors")));
   }
 }
