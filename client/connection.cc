@@ -23,6 +23,9 @@ std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address, const C
   // A host that vanished is noticed by pings; the server permits these.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  // A name may stand for many servers (a headless Service): one call goes to each in turn, and none waits for those
+  // that are away. By itself gRPC would stay with the first.
+  if (address.starts_with("dns:")) arguments.SetLoadBalancingPolicyName("round_robin");
   arguments.SetUserAgentPrefix("tensorferry");
   if (!credentials.server_name.empty()) arguments.SetSslTargetNameOverride(credentials.server_name);
   return grpc::CreateCustomChannel(address, credentials.channel, arguments);

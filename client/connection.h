@@ -30,6 +30,7 @@ class Connection {
 
   const std::string& address() const { return address_; }
   bool encrypted() const { return credentials_->encrypted; }
+  const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
   v1::TensorService::Stub& stub() { return stub_; }
   grpc::GenericStub& raw_stub() { return raw_stub_; }
 

@@ -9,7 +9,8 @@ bool Contains(std::string_view text, std::string_view part) { return text.find(p
 }  // namespace
 
 std::string_view ConnectionHint(std::string_view message, bool encrypted) {
-  if (!Contains(message, "failed to connect")) return {};
+  // The words for one server, and for those that a name stands for.
+  if (!Contains(message, "failed to connect") && !Contains(message, "connections to all backends failing")) return {};
   if (!encrypted) {
     // A server that expects TLS closes a connection that begins otherwise.
     return Contains(message, "Socket closed") ? " (does the server want TLS?)" : "";

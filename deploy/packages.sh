@@ -29,6 +29,8 @@ add_group() {
         libspdlog-dev          # the server's log
         libssl-dev             # SHA-256 of fingerprints
         libre2-dev             # globs in linear time
+        prometheus-cpp-dev     # the metrics and their text format
+        libcpp-httplib-dev     # serves them, and what Kubernetes probes
         rapidjson-dev          # headers, indexes, --json
         libcli11-dev           # flags, commands, environment
         libgoogle-perftools-dev # tcmalloc: receiving is bound by the allocator
@@ -41,6 +43,7 @@ add_group() {
         python3      # the oracles (safetensors, numpy) and a stock gRPC client
         python3-venv # keeps them under build/
         openssl      # the certificates of the TLS tests
+        prometheus   # promtool, which judges the metrics; about 115 MB with what it depends on
       )
       ;;
     bench)

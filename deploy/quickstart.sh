@@ -131,7 +131,7 @@ fi
 
 step "Serve"
 listen=${TENSORFERRY_LISTEN:-127.0.0.1:0}
-serve=("$programs/tensorferryd" --root "$directory" --listen "$listen" --drain-timeout 5)
+serve=("$programs/tensorferryd" --root "$directory" --listen "$listen" --admin-listen off --lame-duck 0 --drain-timeout 5)
 printf '$ %s\n' "$(typed "${serve[@]}")"
 "${serve[@]}" >"$scratch/address" </dev/null &
 server_pid=$!

@@ -28,18 +28,21 @@ const Catalog::Entry* FindListed(const Catalog& catalog, const std::string& name
   return found == catalog.entries().end() || !found->second.listed ? nullptr : &found->second;
 }
 
-void LogModel(const std::string& name, const Catalog::Entry* before, const Catalog::Entry& after) {
+// Whether it says that something cannot be served.
+bool LogModel(const std::string& name, const Catalog::Entry* before, const Catalog::Entry& after) {
   if (!after.model.ok()) {
-    if (before != nullptr && Alike(before->model.status(), after.model.status())) return;
+    if (before != nullptr && Alike(before->model.status(), after.model.status())) return false;
     spdlog::error("model {} cannot be served: {}", Quote(name), TextOf(after.model.status()));
-    return;
+    return true;
   }
   const std::string& generation = (*after.model)->generation();
   if (!after.replacement.ok()) {
-    if (before != nullptr && Alike(before->replacement, after.replacement)) return;
+    if (before != nullptr && Alike(before->replacement, after.replacement)) return false;
     spdlog::error("model {} stays at generation {}, because what is there now cannot be served: {}", Quote(name),
                   generation, TextOf(after.replacement));
-  } else if (before == nullptr) {
+    return true;
+  }
+  if (before == nullptr) {
     spdlog::info("model {} added, generation {}", Quote(name), generation);
   } else if (!before->model.ok()) {
     spdlog::info("model {} can be served now, generation {}", Quote(name), generation);
@@ -48,17 +51,20 @@ void LogModel(const std::string& name, const Catalog::Entry* before, const Catal
   } else if (!before->replacement.ok()) {
     spdlog::info("model {} is what it was again, generation {}", Quote(name), generation);
   }
+  return false;
 }
 
 }  // namespace
 
-void LogCatalog(const std::string& root, const Catalog& catalog) {
+std::int64_t LogCatalog(const std::string& root, const Catalog& catalog) {
   std::int64_t ready = 0;
+  std::int64_t failed = 0;
   std::int64_t tensors = 0;
   for (const auto& [name, entry] : catalog.entries()) {
     if (!entry.listed) continue;
     if (!entry.model.ok()) {
       spdlog::error("model {} cannot be served: {}", Quote(name), TextOf(entry.model.status()));
+      ++failed;
       continue;
     }
     ++ready;
@@ -66,15 +72,18 @@ void LogCatalog(const std::string& root, const Catalog& catalog) {
   }
   if (ready == 0) spdlog::warn("there is nothing to serve: no good safetensors file under root {}", Quote(root));
   spdlog::info("root {}: {} models ready, {} tensors", Quote(root), ready, tensors);
+  return failed;
 }
 
-void LogChanges(const Catalog& before, const Catalog& after) {
+std::int64_t LogChanges(const Catalog& before, const Catalog& after) {
+  std::int64_t failed = 0;
   for (const auto& [name, entry] : before.entries()) {
     if (entry.listed && FindListed(after, name) == nullptr) spdlog::info("model {} removed", Quote(name));
   }
   for (const auto& [name, entry] : after.entries()) {
-    if (entry.listed) LogModel(name, FindListed(before, name), entry);
+    if (entry.listed && LogModel(name, FindListed(before, name), entry)) ++failed;
   }
+  return failed;
 }
 
 }  // namespace tensorferry::server

@@ -2,18 +2,21 @@
 #ifndef TENSORFERRY_SERVER_CATALOG_LOG_H_
 #define TENSORFERRY_SERVER_CATALOG_LOG_H_
 
+#include <cstdint>
 #include <string>
 
 #include "tensorferry/storage/catalog.h"
 
 namespace tensorferry::server {
 
-// Logs what a first scan of `root` found: each model that cannot be served, with the reason, and how many can.
-void LogCatalog(const std::string& root, const Catalog& catalog);
+// Logs what a first scan of `root` found: each model that cannot be served, with the reason, and how many can. Returns
+// how many cannot.
+std::int64_t LogCatalog(const std::string& root, const Catalog& catalog);
 
 // Logs what is different in a catalog from the one before it: a line for each model that was added, replaced, removed,
-// or cannot be served. What was said of the one before is not said again.
-void LogChanges(const Catalog& before, const Catalog& after);
+// or cannot be served. What was said of the one before is not said again. Returns how many it said of that they cannot
+// be served, or replaced.
+std::int64_t LogChanges(const Catalog& before, const Catalog& after);
 
 }  // namespace tensorferry::server
 

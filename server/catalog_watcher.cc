@@ -29,11 +29,12 @@ constexpr int kRestPerScan = 20;
 }  // namespace
 
 CatalogWatcher::CatalogWatcher(std::string root, FingerprintMode fingerprint, std::chrono::seconds interval,
-                               CurrentCatalog& current)
+                               CurrentCatalog& current, Metrics& metrics)
     : root_(std::move(root)),
       fingerprint_(fingerprint),
       interval_(interval),
       current_(current),
+      metrics_(metrics),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       thread_([this] { Run(); }) {}
 
@@ -114,6 +115,8 @@ void CatalogWatcher::Scan() {
       Catalog::Reload(root_, before, {.fingerprint = fingerprint_, .stop = ending_.get_token()});
   if (absl::IsCancelled(after.status())) return;
   scan_time_ = Clock::now() - started;
+  metrics_.CountScan(scan_time_);
+  if (!after.ok()) metrics_.CountFault(Fault::kScan);
   std::string error(after.status().message());
   if (error != scan_error_) {
     if (!after.ok()) spdlog::error("root {} cannot be scanned, what it had stays served: {}", Quote(root_), error);
@@ -122,7 +125,7 @@ void CatalogWatcher::Scan() {
   }
   if (!after.ok() || *after == before) return;
   current_.Publish(*after);
-  LogChanges(*before, **after);
+  metrics_.CountModelLoadErrors(LogChanges(*before, **after));
   WatchDirectories();
 }
 

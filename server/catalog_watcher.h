@@ -11,6 +11,7 @@
 
 #include "server/current_catalog.h"
 #include "server/directory_watch.h"
+#include "server/metrics/metrics.h"
 #include "tensorferry/files/unique_fd.h"
 #include "tensorferry/storage/load_options.h"
 
@@ -21,9 +22,10 @@ namespace tensorferry::server {
 // Safe for concurrent use by multiple threads.
 class CatalogWatcher {
  public:
-  // Scans every `interval`, or less often if a scan takes long; with 0 only after hints and requests. `current`, which
-  // must outlive the watcher, holds what the first scan, with the same `fingerprint`, found.
-  CatalogWatcher(std::string root, FingerprintMode fingerprint, std::chrono::seconds interval, CurrentCatalog& current);
+  // Scans every `interval`, or less often if a scan takes long; with 0 only after hints and requests. `current` holds
+  // what the first scan, with the same `fingerprint`, found; it and `metrics` must outlive the watcher.
+  CatalogWatcher(std::string root, FingerprintMode fingerprint, std::chrono::seconds interval, CurrentCatalog& current,
+                 Metrics& metrics);
   CatalogWatcher(const CatalogWatcher&) = delete;
   CatalogWatcher& operator=(const CatalogWatcher&) = delete;
   // Ends a scan that is running.
@@ -49,6 +51,7 @@ class CatalogWatcher {
   const FingerprintMode fingerprint_;
   const std::chrono::seconds interval_;
   CurrentCatalog& current_;
+  Metrics& metrics_;
   const UniqueFd wake_;  // an eventfd
   std::atomic<bool> requested_ = false;
   std::stop_source ending_;

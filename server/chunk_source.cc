@@ -106,6 +106,7 @@ absl::StatusOr<grpc::ByteBuffer> ChunkSource::Next() {
     if (absl::Status status = AddSegments(head, data); !status.ok()) return status;
   }
   FlushGathered(data);
+  data_bytes_ += data.size_bytes;
   if (done()) in_flight_.reset();
   return wire::EncodeChunk(std::move(head), data.slices, data.crc);
 }

@@ -45,6 +45,9 @@ class ChunkSource {
   // UNAVAILABLE with kPreadCached if something is not in the page cache.
   absl::StatusOr<grpc::ByteBuffer> Next();
 
+  // The bytes of tensors or files in all messages that were taken.
+  std::int64_t data_bytes() const { return data_bytes_; }
+
   // ABORTED if a file that was read from has changed since it was opened.
   absl::Status CheckUnchanged() const;
 
@@ -110,6 +113,7 @@ class ChunkSource {
   // run, in the reads behind it.
   std::vector<std::int64_t> stretch_ends_;
   bool started_ = false;
+  std::int64_t data_bytes_ = 0;
   std::size_t results_sent_ = 0;
   std::size_t order_position_ = 0;
   std::optional<SlicePlan::Cursor> cursor_;  // of the read at order_position_

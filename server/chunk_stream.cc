@@ -32,16 +32,16 @@ class ChunkStream::InFlight {
   WorkerPool& releases_;
 };
 
-void ChunkStream::Start(StreamPlan plan, StreamRegistry::Ticket ticket, StreamCall& call,
+void ChunkStream::Start(StreamPlan plan, StreamRegistry::Ticket ticket, RpcMetrics::Call count, StreamCall& call,
                         const StreamResources& resources) {
-  const std::shared_ptr<ChunkStream> stream(new ChunkStream(std::move(ticket), call, resources));
+  const std::shared_ptr<ChunkStream> stream(new ChunkStream(std::move(ticket), std::move(count), call, resources));
   stream->self_ = stream;
   call.set_reactor(stream.get());
   const auto in_flight = std::make_shared<InFlight>(stream, *resources.releases);
   if (resources.io == IoMode::kMmap && plan.header.size_bytes() <= kMaxCachedBytes &&
       plan.reads.size() <= kMaxCachedReads) {
     stream->source_.emplace(plan, IoMode::kPreadCached, resources.buffers, resources.pinned, in_flight);
-    absl::StatusOr<grpc::ByteBuffer> message = stream->NextMessage();
+    absl::StatusOr<Message> message = stream->NextMessage();
     if (message.ok() && stream->source_->done()) {
       stream->ready_.push_back(*std::move(message));
       stream->source_done_ = true;
@@ -53,17 +53,20 @@ void ChunkStream::Start(StreamPlan plan, StreamRegistry::Ticket ticket, StreamCa
   stream->Advance();
 }
 
-ChunkStream::ChunkStream(StreamRegistry::Ticket ticket, StreamCall& call, const StreamResources& resources)
+ChunkStream::ChunkStream(StreamRegistry::Ticket ticket, RpcMetrics::Call count, StreamCall& call,
+                         const StreamResources& resources)
     : ticket_(std::move(ticket)),
+      count_(std::move(count)),
       call_(call),
       workers_(*resources.workers),
       registry_(*resources.registry),
+      metrics_(*resources.metrics),
       chunk_bytes_(resources.buffers->buffer_bytes()) {}
 
 void ChunkStream::Prepare() {
   bool more = true;
   while (more) {
-    absl::StatusOr<grpc::ByteBuffer> message = NextMessage();
+    absl::StatusOr<Message> message = NextMessage();
     {
       const std::lock_guard lock(mutex_);
       AddReady(std::move(message));
@@ -73,7 +76,7 @@ void ChunkStream::Prepare() {
   }
 }
 
-void ChunkStream::AddReady(absl::StatusOr<grpc::ByteBuffer> message) {
+void ChunkStream::AddReady(absl::StatusOr<Message> message) {
   source_done_ = source_->done();
   if (message.ok()) {
     ready_.push_back(*std::move(message));
@@ -82,12 +85,21 @@ void ChunkStream::AddReady(absl::StatusOr<grpc::ByteBuffer> message) {
   }
 }
 
-absl::StatusOr<grpc::ByteBuffer> ChunkStream::NextMessage() {
+absl::StatusOr<ChunkStream::Message> ChunkStream::NextMessage() {
   // Rather than at the end: what has changed since it was opened cannot be served any more.
   if (!source_->started()) {
     if (absl::Status status = source_->CheckUnchanged(); !status.ok()) return status;
   }
-  return source_->Next();
+  return TakeMessage();
+}
+
+absl::StatusOr<ChunkStream::Message> ChunkStream::TakeMessage() {
+  const std::int64_t before = source_->data_bytes();
+  absl::StatusOr<grpc::ByteBuffer> bytes = source_->Next();
+  if (!bytes.ok()) return bytes.status();
+  Message message{.bytes = {}, .data_bytes = source_->data_bytes() - before};
+  message.bytes.Swap(&*bytes);
+  return message;
 }
 
 void ChunkStream::Advance() {
@@ -101,15 +113,16 @@ void ChunkStream::Advance() {
     const bool can_prepare = status_.ok() && !preparing_ && !source_done_;
     // What needs no worker needs not be prepared in advance either.
     const bool next_is_ready = can_prepare && source_->NextIsReady();
-    if (next_is_ready && !writing_ && ready_.empty()) AddReady(source_->Next());
+    if (next_is_ready && !writing_ && ready_.empty()) AddReady(TakeMessage());
     if (status_.ok() && !writing_ && !ready_.empty()) {
-      written_.Swap(&ready_.front());
+      written_.bytes.Swap(&ready_.front().bytes);
+      written_.data_bytes = ready_.front().data_bytes;
       ready_.pop_front();
       writing_ = write = true;
       write_started_ = StreamRegistry::Clock::now();
       // gRPC may ask for the next message before it has sent this one, so that it never waits for us. What does not
       // fill its buffer could stay there for ever.
-      if (!(source_done_ && ready_.empty()) && written_.Length() > chunk_bytes_) options.set_buffer_hint();
+      if (!(source_done_ && ready_.empty()) && written_.bytes.Length() > chunk_bytes_) options.set_buffer_hint();
     }
     if (can_prepare && !next_is_ready && ready_.size() <= MaxReady() / 2) preparing_ = prepare = true;
     const bool sent = source_done_ && ready_.empty() && released_;
@@ -121,27 +134,30 @@ void ChunkStream::Advance() {
   // Outside the lock: gRPC may call back from within these. Until the prepared message is there nothing can finish, so
   // the stream is alive when the write returns; after Finish it may not be.
   if (prepare) workers_.Schedule([stream = shared_from_this()] { stream->Prepare(); });
-  if (write) call_.StartWrite(written_, options);
-  if (finish) call_.Finish(wire::ToGrpc(finish->ok() ? source_->CheckUnchanged() : *finish));
+  if (write) call_.StartWrite(written_.bytes, options);
+  if (finish) Finish(finish->ok() ? source_->CheckUnchanged() : *finish);
+}
+
+void ChunkStream::Finish(const absl::Status& status) {
+  if (absl::IsAborted(status)) metrics_.CountFault(Fault::kFileChanged);
+  if (absl::IsDataLoss(status)) metrics_.CountFault(Fault::kReadFailed);
+  const grpc::Status result = wire::ToGrpc(status);
+  count_.set_code(result.error_code());
+  call_.Finish(result);
 }
 
 void ChunkStream::OnWriteDone(bool ok) {
   {
     const std::lock_guard lock(mutex_);
     writing_ = false;
-    written_.Clear();
+    if (ok) count_.CountMessage(written_.data_bytes);
+    written_.bytes.Clear();
     if (!ok && status_.ok()) status_ = absl::CancelledError("the client went away");
   }
   Advance();
 }
 
-void ChunkStream::OnCancel() {
-  {
-    const std::lock_guard lock(mutex_);
-    if (status_.ok()) status_ = absl::CancelledError("the call was cancelled or its deadline passed");
-  }
-  Advance();
-}
+void ChunkStream::OnCancel() { End(absl::CancelledError("the call was cancelled or its deadline passed")); }
 
 bool ChunkStream::CutOff(const StreamLimits& limits, StreamRegistry::Clock::time_point now) {
   using std::chrono::milliseconds;
@@ -155,6 +171,7 @@ bool ChunkStream::CutOff(const StreamLimits& limits, StreamRegistry::Clock::time
     const bool too_long = limits.max_duration > milliseconds(0) && now - started_ > limits.max_duration;
     if (!stalled && !too_long) return false;
     status_ = absl::CancelledError(stalled ? "the client took nothing for too long" : "the call took too long");
+    if (stalled) metrics_.CountStalledStream();
     cutting_off_ = true;  // so that gRPC does not end the call while it is cancelled
   }
   // What is in flight waits for the client: only this makes gRPC let go of it. The client sees CANCELLED.
@@ -165,6 +182,14 @@ bool ChunkStream::CutOff(const StreamLimits& limits, StreamRegistry::Clock::time
   }
   Advance();
   return true;
+}
+
+void ChunkStream::End(const absl::Status& error) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (status_.ok()) status_ = error;
+  }
+  Advance();
 }
 
 void ChunkStream::OnDone() { std::exchange(self_, nullptr).reset(); }

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/chunk_source.h"
+#include "server/metrics/metrics.h"
 #include "server/rpc/stream_call.h"
 #include "server/stream_registry.h"
 #include "server/worker_pool.h"
@@ -30,6 +31,7 @@ struct StreamResources {
   // and what is in memory must not wait with them.
   WorkerPool* releases = nullptr;
   StreamRegistry* registry = nullptr;
+  Metrics* metrics = nullptr;
 };
 
 // Sends a plan to a client, with one write in flight. What is in memory as it has to be sent is put into messages when
@@ -42,18 +44,26 @@ class ChunkStream final : public StreamCall::Reactor,
                           public std::enable_shared_from_this<ChunkStream> {
  public:
   // Starts the answer to a call. It belongs to itself until the call has ended. `resources` must outlive it.
-  static void Start(StreamPlan plan, StreamRegistry::Ticket ticket, StreamCall& call, const StreamResources& resources);
+  static void Start(StreamPlan plan, StreamRegistry::Ticket ticket, RpcMetrics::Call count, StreamCall& call,
+                    const StreamResources& resources);
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
   void OnDone() override;
   bool CutOff(const StreamLimits& limits, StreamRegistry::Clock::time_point now) override;
+  void End(const absl::Status& error) override;
 
  private:
   // Referred to by every slice that gRPC holds; tells the stream when the last is gone.
   class InFlight;
 
-  ChunkStream(StreamRegistry::Ticket ticket, StreamCall& call, const StreamResources& resources);
+  struct Message {
+    grpc::ByteBuffer bytes;
+    std::int64_t data_bytes = 0;
+  };
+
+  ChunkStream(StreamRegistry::Ticket ticket, RpcMetrics::Call count, StreamCall& call,
+              const StreamResources& resources);
 
   // What is up to this large, and all in the page cache, is answered without a worker: no wait for others that read
   // from the disk, and no hand-over.
@@ -65,16 +75,20 @@ class ChunkStream final : public StreamCall::Reactor,
 
   // Makes messages until enough wait.
   void Prepare();
-  absl::StatusOr<grpc::ByteBuffer> NextMessage();
+  absl::StatusOr<Message> NextMessage();
+  absl::StatusOr<Message> TakeMessage();
   // With mutex_ held.
-  void AddReady(absl::StatusOr<grpc::ByteBuffer> message);
+  void AddReady(absl::StatusOr<Message> message);
   // Does what is due next, if anything is.
   void Advance();
+  void Finish(const absl::Status& status);
 
   const StreamRegistry::Ticket ticket_;  // the first member, so that it is the last to go
+  RpcMetrics::Call count_;
   StreamCall& call_;
   WorkerPool& workers_;
   const StreamRegistry& registry_;
+  Metrics& metrics_;
   const StreamRegistry::Clock::time_point started_ = StreamRegistry::Clock::now();
   const std::size_t chunk_bytes_;
   std::shared_ptr<ChunkStream> self_;
@@ -89,8 +103,8 @@ class ChunkStream final : public StreamCall::Reactor,
   bool finished_ = false;
   bool cutting_off_ = false;
   StreamRegistry::Clock::time_point write_started_;  // of the write that is in flight
-  std::deque<grpc::ByteBuffer> ready_;
-  grpc::ByteBuffer written_;  // must stay until OnWriteDone
+  std::deque<Message> ready_;
+  Message written_;  // must stay until OnWriteDone
 };
 
 }  // namespace tensorferry::server

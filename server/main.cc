@@ -6,7 +6,9 @@
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
+#include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -17,9 +19,13 @@
 #include <string>
 #include <utility>
 
+#include "server/admin/admin_server.h"
+#include "server/admin/process_state.h"
 #include "server/catalog_log.h"
 #include "server/catalog_watcher.h"
+#include "server/check_config.h"
 #include "server/log.h"
+#include "server/metrics/metrics.h"
 #include "server/options.h"
 #include "server/server.h"
 #include "tensorferry/storage/bus_errors.h"
@@ -59,22 +65,55 @@ void ChoosePolling() { setenv("GRPC_POLL_STRATEGY", "poll", 0); }
 
 int Fail(const absl::Status& status) {
   fmt::print(stderr, "tensorferryd: {}\n", std::string(status.message()));
-  return 1;
+  // What was asked for is wrong, or it did not work.
+  return absl::IsInvalidArgument(status) ? 2 : 1;
 }
 
-// Loads what is to be served. With full fingerprints that can take long, so a signal that ends the server ends it, too:
-// then with CANCELLED.
-absl::StatusOr<std::shared_ptr<const Catalog>> LoadUnlessSignalled(const Options& options) {
-  std::stop_source stop;
-  std::future<absl::StatusOr<std::shared_ptr<const Catalog>>> catalog = std::async(std::launch::async, [&] {
-    return Catalog::Load(options.root, {.fingerprint = options.fingerprint, .stop = stop.get_token()});
-  });
+// Whether a signal that ends the server comes within this time.
+bool EndSignalWithin(std::chrono::milliseconds time) {
   const sigset_t signals = EndSignals();
-  constexpr timespec kNoPause = {};
-  while (catalog.wait_for(std::chrono::milliseconds(20)) != std::future_status::ready) {
-    if (sigtimedwait(&signals, nullptr, &kNoPause) > 0) stop.request_stop();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time);
+  const timespec timeout = {.tv_sec = seconds.count(), .tv_nsec = std::chrono::nanoseconds(time - seconds).count()};
+  int signal = 0;
+  do {
+    signal = sigtimedwait(&signals, nullptr, &timeout);
+  } while (signal < 0 && errno == EINTR);
+  return signal > 0;
+}
+
+// Scans the root, which may take long, with full fingerprints above all; a signal that ends the server ends it:
+// CANCELLED.
+absl::StatusOr<std::shared_ptr<const Catalog>> LoadCatalog(const Options& options, Metrics& metrics) {
+  const auto started = std::chrono::steady_clock::now();
+  std::stop_source stop;
+  auto loading = std::async(std::launch::async, [&options, token = stop.get_token()] {
+    return Catalog::Load(options.root, {.fingerprint = options.fingerprint, .stop = token});
+  });
+  while (loading.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
+    if (EndSignalWithin(std::chrono::milliseconds(20))) stop.request_stop();
   }
-  return catalog.get();
+  metrics.CountScan(std::chrono::steady_clock::now() - started);
+  absl::StatusOr<std::shared_ptr<const Catalog>> catalog = loading.get();
+  if (catalog.ok()) metrics.CountModelLoadErrors(LogCatalog(options.root, **catalog));
+  return catalog;
+}
+
+absl::StatusOr<std::unique_ptr<AdminServer>> StartAdmin(const std::string& address, const ProcessState& state) {
+  if (address == "off") return nullptr;
+  absl::StatusOr<std::unique_ptr<AdminServer>> admin =
+      AdminServer::Start(address, {.metrics = [&state] { return state.MetricsText(); },
+                                   .live = [&state] { return state.Live(); },
+                                   .ready = [&state] { return state.Ready(); }});
+  // Who asked for port 0 may want to see how the start goes.
+  if (admin.ok()) spdlog::info("admin: listening on {}", (*admin)->address());
+  return admin;
+}
+
+// On stdout, so that whoever asked for port 0 can read it.
+void PrintAddresses(const Server& server, const AdminServer* admin) {
+  fmt::print("tensorferryd listening on {}\n", server.address());
+  if (admin != nullptr) fmt::print("tensorferryd admin listening on {}\n", admin->address());
+  std::fflush(stdout);
 }
 
 // Waits for a signal that ends the server and returns it.
@@ -88,15 +127,21 @@ int ServeUntilSignal(const sigset_t& signals, CatalogWatcher& watcher) {
   }
 }
 
-// Lets running streams finish, until the timeout or another signal that ends the server.
-void Drain(const Server& server, std::chrono::milliseconds timeout) {
-  const sigset_t signals = EndSignals();
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
-  constexpr timespec kPause = {.tv_sec = 0, .tv_nsec = 20'000'000};
-  while (server.active_streams() > 0 && std::chrono::steady_clock::now() < deadline) {
-    if (sigtimedwait(&signals, nullptr, &kPause) > 0) break;
-  }
-  if (server.active_streams() > 0) spdlog::warn("{} streams are cut off", server.active_streams());
+// Goes on as before for a while, so that clients come to be sent elsewhere, then lets running calls finish. Another
+// signal that ends the server shortens both.
+void Drain(Server& server, ProcessState& state, const Options& options, int signal) {
+  state.BeginDraining();
+  server.StopBeingReady();
+  const std::string name = signal == SIGINT ? "SIGINT" : "SIGTERM";
+  spdlog::info("{}: not ready any more, ending in {} s", name,
+               std::chrono::duration_cast<std::chrono::seconds>(options.lame_duck).count());
+  bool hurry = EndSignalWithin(options.lame_duck);
+  spdlog::info("{}: finishing {} streams", name, server.active_streams());
+  const std::int64_t cut_off = server.Shutdown(std::chrono::steady_clock::now() + options.drain_timeout, [&hurry] {
+    hurry = hurry || EndSignalWithin(std::chrono::milliseconds(0));
+    return hurry;
+  });
+  if (cut_off > 0) spdlog::warn("{} calls are cut off", cut_off);
 }
 
 int Main(int argc, char** argv) {
@@ -104,29 +149,37 @@ int Main(int argc, char** argv) {
   const std::optional<Options> options = ParseOptions(argc, argv, exit_code);
   if (!options) return exit_code;
   const sigset_t signals = BlockSignals();
-  StartLog();
+  StartLog(options->log_format, options->log_level);
   // A request that is no protobuf is told to who sent it; here it would let anybody fill the log.
   google::protobuf::SetLogHandler(nullptr);
   SurviveBusErrors();
+  if (options->check_config) return CheckConfig(*options);
   RaiseDescriptorLimit();
   ChoosePolling();
 
-  absl::StatusOr<std::shared_ptr<const Catalog>> catalog = LoadUnlessSignalled(*options);
-  if (absl::IsCancelled(catalog.status())) return 0;
-  if (!catalog.ok()) return Fail(catalog.status());
-  LogCatalog(options->root, **catalog);
-  // Moved: the first catalog must not outlive its replacement.
-  const absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(*options, *std::move(catalog));
-  if (!server.ok()) return Fail(server.status());
-  // On stdout, so that whoever asked for port 0 can read it.
-  fmt::print("tensorferryd listening on {}\n", (*server)->address());
-  std::fflush(stdout);
+  const auto metrics = std::make_shared<Metrics>();
+  std::unique_ptr<Server> server;
+  ProcessState state(*metrics);
+  const absl::StatusOr<std::unique_ptr<AdminServer>> admin = StartAdmin(options->admin_listen, state);
+  if (!admin.ok()) return Fail(admin.status());
+  {
+    // Moved: the first catalog must not outlive its replacement.
+    absl::StatusOr<std::shared_ptr<const Catalog>> catalog = LoadCatalog(*options, *metrics);
+    if (absl::IsCancelled(catalog.status())) {
+      spdlog::info("ended while it was starting");
+      return 0;
+    }
+    if (!catalog.ok()) return Fail(catalog.status());
+    absl::StatusOr<std::unique_ptr<Server>> started = Server::Start(*options, *std::move(catalog), metrics);
+    if (!started.ok()) return Fail(started.status());
+    server = *std::move(started);
+  }
+  CatalogWatcher watcher(options->root, options->fingerprint, options->rescan_interval, server->catalog(), *metrics);
+  state.BeginServing(*server);
+  PrintAddresses(*server, admin->get());
 
-  CatalogWatcher watcher(options->root, options->fingerprint, options->rescan_interval, (*server)->catalog());
-  const int signal = ServeUntilSignal(signals, watcher);
-  spdlog::info("{}: finishing {} streams", signal == SIGINT ? "SIGINT" : "SIGTERM", (*server)->active_streams());
-  (*server)->StopBeingHealthy();
-  Drain(**server, options->drain_timeout);
+  Drain(*server, state, *options, ServeUntilSignal(signals, watcher));
+  spdlog::info("ended; {}", metrics->rpcs().Summary());
   return 0;
 }
 

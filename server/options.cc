@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/options.h"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdint>
 #include <string>
+
+#include "server/config_file.h"
+#include "tensorferry/quote.h"
 
 namespace tensorferry::server {
 namespace {
@@ -64,16 +69,49 @@ void AddSecurityOptions(CLI::App& app, Options& options) {
 
 }  // namespace
 
+namespace {
+
+void AddProcessOptions(CLI::App& app, Options& options) {
+  app.add_option("--admin-listen", options.admin_listen,
+                 "host:port or [ipv6]:port for /metrics, /livez and /readyz over HTTP, which tell nothing of models; "
+                 "port 0 lets the system choose one; off: none")
+      ->envname("TENSORFERRY_ADMIN_LISTEN");
+  app.add_option("--log-format", options.log_format, "The log on stderr: text, or json with an object a line")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->envname("TENSORFERRY_LOG_FORMAT");
+  app.add_option("--log-level", options.log_level, "What is logged: this and worse")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
+      ->envname("TENSORFERRY_LOG_LEVEL");
+  AddConfigFile(app);
+  app.add_flag("--check-config", options.check_config,
+               "Only look whether the server could start, without listening: flags, config file, root, certificates, "
+               "tokens; say what was found, and exit with 0 or 1")
+      ->configurable(false);
+}
+
+}  // namespace
+
 std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
   Options options;
   CLI::App app("tensorferryd serves the tensors of a directory of safetensors files over gRPC.", "tensorferryd");
-  app.set_version_flag("--version", "tensorferryd " TENSORFERRY_VERSION);
+  app.footer(
+      "Each flag can also come from the environment (--max-streams: TENSORFERRY_MAX_STREAMS) or a config file "
+      "(--config; "
+      "max-streams = 100); the command line goes first, then the environment, then the file.\n"
+      "SIGTERM and SIGINT drain and end the server, a second one ends it at once; SIGHUP scans the root again.\n"
+      "Exit codes: 0 ended after a signal, 1 failed, 2 wrong usage or configuration.");
+  app.failure_message([](const CLI::App*, const CLI::Error& error) {
+    return fmt::format("tensorferryd: {} (--help tells more)\n", Escape(error.what()));
+  });
+  app.set_version_flag("--version", "tensorferryd " TENSORFERRY_VERSION)->configurable(false);
+  app.get_help_ptr()->configurable(false);
   app.option_defaults()->always_capture_default();
   app.add_option("--root", options.root, "Directory to serve; nothing outside it is ever opened")
       ->required()
       ->envname("TENSORFERRY_ROOT");
   app.add_option("--listen", options.listen, "host:port, [ipv6]:port or unix:PATH; port 0 lets the system choose one")
       ->envname("TENSORFERRY_LISTEN");
+  AddProcessOptions(app, options);
   AddSecurityOptions(app, options);
   app.add_flag("--reflection", options.reflection, "Serve gRPC server reflection")->envname("TENSORFERRY_REFLECTION");
   std::string io = "mmap";
@@ -138,13 +176,20 @@ std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
          "the system tells of a change (network filesystems do not) and on SIGHUP")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{86400}))
       ->envname("TENSORFERRY_RESCAN_INTERVAL");
+  std::int64_t lame_duck_seconds = InSeconds(options.lame_duck);
+  app.add_option(
+         "--lame-duck", lame_duck_seconds,
+         "Seconds that the server goes on after SIGTERM, told to be not ready, so that whoever sends clients to "
+         "it notices")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{86400}))
+      ->envname("TENSORFERRY_LAME_DUCK");
   std::int64_t drain_seconds = InSeconds(options.drain_timeout);
   app.add_option("--drain-timeout", drain_seconds,
-                 "Seconds that streams have to finish after SIGTERM; a second signal ends at once")
+                 "Seconds that streams then have to finish, before they are cut off and go on elsewhere")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{86400}))
       ->envname("TENSORFERRY_DRAIN_TIMEOUT");
   try {
-    app.parse(argc, argv);
+    app.parse(ArgumentsWithConfigFile(argc, argv));
   } catch (const CLI::ParseError& error) {
     // CLI11 prints help and version to stdout, errors to stderr.
     exit_code = app.exit(error) == 0 ? 0 : 2;
@@ -156,6 +201,7 @@ std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
   options.stream_limits.stall_timeout = std::chrono::seconds(stall_seconds);
   options.stream_limits.max_duration = std::chrono::seconds(max_stream_seconds);
   options.rescan_interval = std::chrono::seconds(rescan_seconds);
+  options.lame_duck = std::chrono::seconds(lame_duck_seconds);
   options.drain_timeout = std::chrono::seconds(drain_seconds);
   return options;
 }

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "server/security/credentials.h"
-
 #include "server/stream_registry.h"
 #include "tensorferry/storage/load_options.h"
 
@@ -23,6 +22,8 @@ struct Options {
   std::string root;
   // host:port, [ipv6]:port or unix:PATH; port 0 lets the system choose.
   std::string listen = "127.0.0.1:7070";
+  // host:port or [ipv6]:port for /metrics, /livez and /readyz; port 0 lets the system choose, "off" means none.
+  std::string admin_listen = "127.0.0.1:7071";
   // Plaintext on an address that is not loopback, and tokens in plaintext, are meant.
   bool insecure = false;
   TlsFiles tls;
@@ -43,11 +44,19 @@ struct Options {
   StreamLimits stream_limits;
   // How often the root is scanned again; 0: only after hints of the system and SIGHUP.
   std::chrono::seconds rescan_interval = std::chrono::seconds(3);
+  // How long it goes on as before, but not ready, once it was told to end.
+  std::chrono::milliseconds lame_duck = std::chrono::seconds(5);
+  // How long streams then have to finish.
   std::chrono::milliseconds drain_timeout = std::chrono::seconds(30);
+  std::string log_format = "text";
+  std::string log_level = "info";
+  // Say what is wrong with all this, and do not serve.
+  bool check_config = false;
 };
 
-// Reads the command line and the environment (TENSORFERRY_<FLAG>). Returns nothing if the program shall end with
-// `exit_code`: what there is to say (help, version, what is wrong) has been printed.
+// Reads the command line, the environment (TENSORFERRY_<FLAG>) and the config file, in this order of precedence.
+// Returns nothing if the program shall end with `exit_code`: what there is to say (help, version, what is wrong) has
+// been printed.
 std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code);
 
 }  // namespace tensorferry::server

@@ -10,6 +10,7 @@
 #include <grpcpp/server_builder.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <limits>
@@ -19,13 +20,17 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "lib/security/loopback.h"
 #include "server/listen_address.h"
 #include "server/listening_sockets.h"
+#include "server/security/security.h"
 #include "tensorferry/quote.h"
 
 namespace tensorferry::server {
 namespace {
+
+constexpr std::chrono::milliseconds kPollInterval(10);
+// For connections to close when nothing runs on them any more.
+constexpr std::chrono::milliseconds kClosingTime(500);
 
 // Linking gRPC's reflection library adds it to every server; this takes it out again.
 class WithoutReflection final : public grpc::ServerBuilderOption {
@@ -56,54 +61,23 @@ void Configure(grpc::ServerBuilder& builder, const Options& options) {
   builder.SetMaxReceiveMessageSize(TensorService::kMaxRequestBytes);
 }
 
-// What health checks ask about: the server as a whole, and what it serves.
-std::vector<std::string> HealthNames() { return {"", v1::TensorService::service_full_name()}; }
+// What health checks ask about: the server as a whole, whether calls should come here, and what it serves. None should
+// when the server goes away, but it lives.
+std::vector<std::string> ReadinessNames() { return {"", "readiness", v1::TensorService::service_full_name()}; }
+std::vector<std::string> HealthNames() { return {"", "readiness", v1::TensorService::service_full_name(), "liveness"}; }
 
 // More connections at once than one core can serve want more threads; each polls the connections it was given.
 int DefaultNetworkThreads() { return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 16); }
 
-// Plaintext happens on purpose only.
-absl::Status CheckPlaintext(const Options& options) {
-  if (!options.tls.certificate.empty() || options.insecure) return absl::OkStatus();
-  if (!IsLoopback(options.listen)) {
-    return absl::InvalidArgumentError(fmt::format(
-        "cannot listen on {}: it is not a loopback address and there is no TLS (--tls-cert, --tls-key); say "
-        "--insecure to serve in plaintext to everybody who reaches it",
-        Quote(options.listen)));
-  }
-  if (!options.token_file.empty()) {
-    return absl::InvalidArgumentError(
-        "tokens would travel in plaintext: serve with TLS (--tls-cert, --tls-key), or say --insecure");
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> CredentialsFor(const Options& options) {
-  if (options.tls.certificate.empty()) return grpc::InsecureServerCredentials();
-  return TlsCredentials(options.tls);
-}
-
-absl::StatusOr<std::unique_ptr<const Access>> AccessFor(const Options& options) {
-  std::unique_ptr<TokenFile> tokens;
-  if (!options.token_file.empty()) {
-    absl::StatusOr<std::unique_ptr<TokenFile>> opened = TokenFile::Open(options.token_file);
-    if (!opened.ok()) return opened.status();
-    tokens = *std::move(opened);
-  }
-  return std::make_unique<const Access>(options.allowed_clients, std::move(tokens));
-}
-
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, std::shared_ptr<const Catalog> catalog) {
-  if (absl::Status status = CheckListenAddress(options.listen); !status.ok()) return status;
-  if (absl::Status status = CheckPlaintext(options); !status.ok()) return status;
-  absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> credentials = CredentialsFor(options);
-  if (!credentials.ok()) return credentials.status();
-  absl::StatusOr<std::unique_ptr<const Access>> access = AccessFor(options);
-  if (!access.ok()) return access.status();
-  std::unique_ptr<Server> server(new Server(options, std::move(catalog), *std::move(access)));
-  server->credentials_ = *std::move(credentials);
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, std::shared_ptr<const Catalog> catalog,
+                                                      std::shared_ptr<Metrics> metrics) {
+  absl::StatusOr<Security> security = OpenSecurity(options, *metrics);
+  if (!security.ok()) return security.status();
+  std::unique_ptr<Server> server(
+      new Server(options, std::move(catalog), std::move(security->access), std::move(metrics)));
+  server->credentials_ = std::move(security->credentials);
   grpc::ServerBuilder builder;
   Configure(builder, options);
   if (options.reflection) {
@@ -118,11 +92,13 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, st
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, server->credentials_);
   builder.RegisterService(&server->service_);
   builder.RegisterService(&server->health_);
+  builder.RegisterAsyncGenericService(&server->unknown_methods_.service());
   server->loops_.emplace(builder, options.network_threads > 0 ? options.network_threads : DefaultNetworkThreads());
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr) return absl::InternalError("gRPC cannot make a server of these settings");
   server->service_.Serve(*server->loops_);
   server->health_.Serve(*server->loops_);
+  server->unknown_methods_.Serve(*server->loops_);
   server->loops_->Start();
   server->acceptor_.emplace(*std::move(sockets), [server = server.get()](UniqueFd connection, int socket) {
     grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
@@ -133,8 +109,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, st
   return server;
 }
 
-Server::Server(const Options& options, std::shared_ptr<const Catalog> catalog, std::unique_ptr<const Access> access)
-    : streams_(options.stream_limits),
+Server::Server(const Options& options, std::shared_ptr<const Catalog> catalog, std::unique_ptr<const Access> access,
+               std::shared_ptr<Metrics> metrics)
+    : metrics_(std::move(metrics)),
+      streams_(options.stream_limits),
       workers_(options.workers),
       releases_(1),
       resources_{.io = options.io,
@@ -142,11 +120,13 @@ Server::Server(const Options& options, std::shared_ptr<const Catalog> catalog, s
                  .pinned = streams_.pinned_bytes(),
                  .workers = &workers_,
                  .releases = &releases_,
-                 .registry = &streams_},
+                 .registry = &streams_,
+                 .metrics = metrics_.get()},
       access_(std::move(access)),
       catalog_(std::move(catalog)),
       service_(catalog_, *access_, resources_),
-      health_(HealthNames()) {}
+      health_(HealthNames()),
+      unknown_methods_(metrics_->rpcs()) {}
 
 Server::~Server() {
   acceptor_.reset();
@@ -157,8 +137,40 @@ Server::~Server() {
   while (active_streams() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
-void Server::StopBeingHealthy() {
-  for (const std::string& name : HealthNames()) health_.SetServing(name, false);
+void Server::StopBeingReady() {
+  for (const std::string& name : ReadinessNames()) health_.SetServing(name, false);
+}
+
+std::int64_t Server::Shutdown(std::chrono::steady_clock::time_point deadline, const std::function<bool()>& hurry) {
+  using std::chrono::steady_clock;
+  acceptor_.reset();
+  const RpcMetrics& rpcs = metrics_->rpcs();
+  std::atomic<bool> closed = false;
+  // By itself it would wait for every call, somebody who watches the health service included, to the end.
+  std::thread closing([&] {
+    server_->Shutdown(std::chrono::system_clock::now() + std::chrono::hours(1'000'000));
+    closed = true;
+  });
+  const auto wait = [&](steady_clock::time_point until, const auto& done) {
+    while (!done() && steady_clock::now() < until && !hurry()) std::this_thread::sleep_for(kPollInterval);
+  };
+  wait(deadline, [&] { return rpcs.calls_in_flight() == 0; });
+  const std::int64_t cut_off = rpcs.calls_in_flight();
+  streams_.EndAll(absl::UnavailableError("the server is going away"));
+  // Connections without calls close by themselves, and so that nothing on them is lost.
+  wait(steady_clock::now() + kClosingTime, [&] { return closed.load(); });
+  grpc_server_cancel_all_calls(server_->c_server());
+  closing.join();
+  return cut_off;
+}
+
+Levels Server::levels() const {
+  Levels levels{.active_streams = active_streams(), .pinned_bytes = resources_.pinned->value()};
+  const std::shared_ptr<const Catalog> catalog = catalog_.Get();
+  for (const auto& [name, entry] : catalog->entries()) {
+    if (entry.listed) ++(entry.model.ok() ? levels.models_ready : levels.models_failed);
+  }
+  return levels;
 }
 
 }  // namespace tensorferry::server

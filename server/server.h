@@ -5,6 +5,9 @@
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
+#include <chrono>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,8 +17,10 @@
 #include "server/chunk_stream.h"
 #include "server/current_catalog.h"
 #include "server/health_service.h"
+#include "server/metrics/metrics.h"
 #include "server/options.h"
 #include "server/rpc/event_loops.h"
+#include "server/rpc/unknown_methods.h"
 #include "server/security/access.h"
 #include "server/stream_registry.h"
 #include "server/tensor_service.h"
@@ -29,7 +34,8 @@ class Server {
  public:
   // Errors: INVALID_ARGUMENT: an address that cannot be resolved; one that is not loopback, or tokens, with neither TLS
   // nor `insecure`; a certificate, key or token file that is no good; UNAVAILABLE: cannot listen there.
-  static absl::StatusOr<std::unique_ptr<Server>> Start(const Options& options, std::shared_ptr<const Catalog> catalog);
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const Options& options, std::shared_ptr<const Catalog> catalog,
+                                                       std::shared_ptr<Metrics> metrics = std::make_shared<Metrics>());
 
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -43,13 +49,22 @@ class Server {
   CurrentCatalog& catalog() { return catalog_; }
 
   // Tells health checks that it is going away. Calls are still served.
-  void StopBeingHealthy();
+  void StopBeingReady();
+  // Accepts nothing more and lets the calls that are running end. Cancels those that have not by `deadline`, or when
+  // `hurry`, which is asked now and then, says so: they end with UNAVAILABLE. Returns how many these were. To be called
+  // once at most.
+  std::int64_t Shutdown(std::chrono::steady_clock::time_point deadline, const std::function<bool()>& hurry);
+
+  // What there is now.
+  Levels levels() const;
   // How many streams have not ended.
   long active_streams() const { return streams_.active(); }
 
  private:
-  Server(const Options& options, std::shared_ptr<const Catalog> catalog, std::unique_ptr<const Access> access);
+  Server(const Options& options, std::shared_ptr<const Catalog> catalog, std::unique_ptr<const Access> access,
+         std::shared_ptr<Metrics> metrics);
 
+  const std::shared_ptr<Metrics> metrics_;
   StreamRegistry streams_;
   WorkerPool workers_;
   WorkerPool releases_;
@@ -58,6 +73,7 @@ class Server {
   CurrentCatalog catalog_;
   TensorService service_;
   HealthService health_;
+  UnknownMethods unknown_methods_;
   std::shared_ptr<grpc::ServerCredentials> credentials_;
   std::string address_;
   std::optional<EventLoops> loops_;

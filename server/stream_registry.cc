@@ -57,20 +57,26 @@ void StreamRegistry::Run(const std::stop_token& stop) {
   }
 }
 
-void StreamRegistry::Sweep() {
+void StreamRegistry::EndAll(const absl::Status& error) {
+  for (const std::shared_ptr<Stream>& stream : Running()) stream->End(error);
+}
+
+std::vector<std::shared_ptr<StreamRegistry::Stream>> StreamRegistry::Running() {
   std::vector<std::shared_ptr<Stream>> streams;
-  {
-    const std::lock_guard lock(mutex_);
-    std::erase_if(streams_, [&](const std::weak_ptr<Stream>& watched) {
-      std::shared_ptr<Stream> stream = watched.lock();
-      if (stream == nullptr) return true;
-      streams.push_back(std::move(stream));
-      return false;
-    });
-  }
+  const std::lock_guard lock(mutex_);
+  std::erase_if(streams_, [&](const std::weak_ptr<Stream>& watched) {
+    std::shared_ptr<Stream> stream = watched.lock();
+    if (stream == nullptr) return true;
+    streams.push_back(std::move(stream));
+    return false;
+  });
+  return streams;
+}
+
+void StreamRegistry::Sweep() {
   const Clock::time_point now = Clock::now();
   long cut = 0;
-  for (const std::shared_ptr<Stream>& stream : streams) cut += stream->CutOff(limits_, now) ? 1 : 0;
+  for (const std::shared_ptr<Stream>& stream : Running()) cut += stream->CutOff(limits_, now) ? 1 : 0;
   if (cut > 0) spdlog::warn("{} streams are cut off: they stalled, or took too long", cut);
 }
 

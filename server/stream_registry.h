@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/pinned_bytes.h"
 
@@ -41,6 +42,8 @@ class StreamRegistry {
     virtual ~Stream() = default;
     // Ends the stream if it broke the limits by `now`. Says whether it has.
     virtual bool CutOff(const StreamLimits& limits, Clock::time_point now) = 0;
+    // Ends the stream with this error as soon as what is being written has been, unless it ends already.
+    virtual void End(const absl::Status& error) = 0;
   };
 
   // Counts a stream until it is destroyed. Must not outlive the registry.
@@ -68,6 +71,8 @@ class StreamRegistry {
   bool ShortOfMemory() const;
   // Has the stream looked after for as long as it lives.
   void Watch(std::weak_ptr<Stream> stream);
+  // Ends all that are running.
+  void EndAll(const absl::Status& error);
 
   // How many streams have not ended. Whoever reads 0 sees all that they did.
   long active() const { return active_; }
@@ -78,6 +83,8 @@ class StreamRegistry {
 
   void Run(const std::stop_token& stop);
   void Sweep();
+  // Those that are watched and alive.
+  std::vector<std::shared_ptr<Stream>> Running();
 
   const StreamLimits limits_;
   const std::shared_ptr<PinnedBytes> pinned_bytes_ = std::make_shared<PinnedBytes>();

@@ -54,8 +54,8 @@ absl::StatusOr<Response> Answer(const grpc::ServerContext& context, const Access
 }
 
 template <typename Request, typename Planner>
-absl::Status StartStream(StreamCall& call, const Access& access, const Catalog& catalog, Planner planner,
-                         const StreamResources& resources) {
+absl::Status StartStream(StreamCall& call, RpcMetrics::Call& count, const Access& access, const Catalog& catalog,
+                         Planner planner, const StreamResources& resources) {
   Request request;
   constexpr bool is_plan = std::is_same_v<Request, v1::GetTensorsRequest>;
   const std::size_t size = call.request().Length();
@@ -70,7 +70,7 @@ absl::Status StartStream(StreamCall& call, const Access& access, const Catalog& 
   if (!plan.ok()) return plan.status();
   absl::StatusOr<StreamRegistry::Ticket> ticket = resources.registry->Admit();
   if (!ticket.ok()) return ticket.status();
-  ChunkStream::Start(*std::move(plan), *std::move(ticket), call, resources);
+  ChunkStream::Start(*std::move(plan), *std::move(ticket), std::move(count), call, resources);
   return absl::OkStatus();
 }
 
@@ -92,21 +92,34 @@ constexpr int kCallsAskedFor = 4;
 }  // namespace
 
 template <typename Request, typename Response>
-typename UnaryCall<Request, Response>::Method TensorService::Unary(auto ask, Handler<Request, Response> handler) {
-  return {.request = std::bind_front(ask, this),
-          .answer = [this, handler](const grpc::ServerContext& context, const Request& request, Response& response) {
-            absl::StatusOr<Response> answer =
-                Answer<Request, Response>(context, access_, *catalog_.Get(), request, handler);
-            if (answer.ok()) response = *std::move(answer);
-            return wire::ToGrpc(answer.status());
-          }};
+typename UnaryCall<Request, Response>::Method TensorService::Unary(Rpc rpc, auto ask,
+                                                                   Handler<Request, Response> handler) {
+  return {
+      .request = std::bind_front(ask, this),
+      .answer = [this, rpc, handler](const grpc::ServerContext& context, const Request& request, Response& response) {
+        RpcMetrics::Call count = resources_.metrics->rpcs().Begin(rpc);
+        absl::StatusOr<Response> answer =
+            Answer<Request, Response>(context, access_, *catalog_.Get(), request, handler);
+        const grpc::Status status = wire::ToGrpc(answer.status());
+        count.set_code(status.error_code());
+        if (answer.ok()) {
+          response = *std::move(answer);
+          count.CountMessage(0);
+        }
+        return status;
+      }};
 }
 
 template <typename Request>
-StreamCall::Method TensorService::Stream(auto ask, Planner<Request> planner) {
-  return {.request = std::bind_front(ask, this), .handle = [this, planner](StreamCall& call) {
-            const absl::Status status = StartStream<Request>(call, access_, *catalog_.Get(), planner, resources_);
-            if (!status.ok()) call.Finish(wire::ToGrpc(status));
+StreamCall::Method TensorService::Stream(Rpc rpc, auto ask, Planner<Request> planner) {
+  return {.request = std::bind_front(ask, this), .handle = [this, rpc, planner](StreamCall& call) {
+            RpcMetrics::Call count = resources_.metrics->rpcs().Begin(rpc);
+            const absl::Status status =
+                StartStream<Request>(call, count, access_, *catalog_.Get(), planner, resources_);
+            if (status.ok()) return;
+            const grpc::Status result = wire::ToGrpc(status);
+            count.set_code(result.error_code());
+            call.Finish(result);
           }};
 }
 
@@ -114,16 +127,16 @@ TensorService::TensorService(const CurrentCatalog& catalog, const Access& access
     : catalog_(catalog),
       access_(access),
       resources_(resources),
-      list_models_(
-          Unary<v1::ListModelsRequest, v1::ListModelsResponse>(&TensorService::RequestListModels, server::ListModels)),
-      list_tensors_(
-          Unary<v1::ListTensorsRequest, v1::ListTensorsResponse>(&TensorService::RequestListTensors, ListTensorsOf)),
-      get_metadata_(
-          Unary<v1::GetMetadataRequest, v1::GetMetadataResponse>(&TensorService::RequestGetMetadata, GetMetadataOf)),
-      get_tensor_(Stream<v1::GetTensorRequest>(&TensorService::RequestGetTensor, PlanGetTensor)),
-      get_slice_(Stream<v1::GetSliceRequest>(&TensorService::RequestGetSlice, PlanGetSlice)),
-      get_tensors_(Stream<v1::GetTensorsRequest>(&TensorService::RequestGetTensors, PlanGetTensors)),
-      get_file_(Stream<v1::GetFileRequest>(&TensorService::RequestGetFile, PlanGetFile)) {}
+      list_models_(Unary<v1::ListModelsRequest, v1::ListModelsResponse>(
+          Rpc::kListModels, &TensorService::RequestListModels, server::ListModels)),
+      list_tensors_(Unary<v1::ListTensorsRequest, v1::ListTensorsResponse>(
+          Rpc::kListTensors, &TensorService::RequestListTensors, ListTensorsOf)),
+      get_metadata_(Unary<v1::GetMetadataRequest, v1::GetMetadataResponse>(
+          Rpc::kGetMetadata, &TensorService::RequestGetMetadata, GetMetadataOf)),
+      get_tensor_(Stream<v1::GetTensorRequest>(Rpc::kGetTensor, &TensorService::RequestGetTensor, PlanGetTensor)),
+      get_slice_(Stream<v1::GetSliceRequest>(Rpc::kGetSlice, &TensorService::RequestGetSlice, PlanGetSlice)),
+      get_tensors_(Stream<v1::GetTensorsRequest>(Rpc::kGetTensors, &TensorService::RequestGetTensors, PlanGetTensors)),
+      get_file_(Stream<v1::GetFileRequest>(Rpc::kGetFile, &TensorService::RequestGetFile, PlanGetFile)) {}
 
 void TensorService::Serve(EventLoops& loops) {
   for (const auto& queue : loops.queues()) {

@@ -46,9 +46,9 @@ class TensorService final : public WithUnaryMethods<WithRawStreams<v1::TensorSer
 
   // How calls are asked for, with a method of the generated class, and answered.
   template <typename Request, typename Response>
-  typename UnaryCall<Request, Response>::Method Unary(auto ask, Handler<Request, Response> handler);
+  typename UnaryCall<Request, Response>::Method Unary(Rpc rpc, auto ask, Handler<Request, Response> handler);
   template <typename Request>
-  StreamCall::Method Stream(auto ask, Planner<Request> planner);
+  StreamCall::Method Stream(Rpc rpc, auto ask, Planner<Request> planner);
 
   const CurrentCatalog& catalog_;
   const Access& access_;

@@ -11,9 +11,7 @@
 #include "tensorferry/quote.h"
 
 namespace tensorferry::cli {
-namespace {
 
-// CLI::Range lets NaN pass.
 CLI::Validator SecondsFrom(double least) {
   return CLI::Validator(
       [least](const std::string& text) {
@@ -24,8 +22,6 @@ CLI::Validator SecondsFrom(double least) {
       },
       "");
 }
-
-}  // namespace
 
 void AddServerOptions(CLI::App& command, ServerOptions& options) {
   command

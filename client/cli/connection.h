@@ -3,6 +3,7 @@
 #define TENSORFERRY_CLI_CONNECTION_H_
 
 #include <CLI/App.hpp>
+#include <CLI/Validators.hpp>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -11,6 +12,9 @@
 #include "tensorferry/client.h"
 
 namespace tensorferry::cli {
+
+// Takes a number of seconds of at least `least`. (CLI::Range lets NaN pass.)
+CLI::Validator SecondsFrom(double least);
 
 // The options of every command that talks to a server.
 struct ServerOptions {

@@ -17,6 +17,7 @@
 #include "client/cli/check.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/get.h"
+#include "client/cli/health.h"
 #include "client/cli/info.h"
 #include "client/cli/ls.h"
 #include "client/cli/pull.h"
@@ -51,6 +52,7 @@ ExitCode Main(int argc, char** argv) {
   AddPullCommand(program, run);
   AddCheckCommand(program, run);
   AddBenchCommand(program, run);
+  AddHealthCommand(program, run);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

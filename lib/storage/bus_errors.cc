@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 
@@ -16,12 +17,14 @@ namespace {
 
 struct sigaction previous_action;
 std::uintptr_t page_size;
+std::atomic<std::int64_t> bus_errors = 0;
 
 // Puts zeros from the page of `address` to the end of its mapping. All that the page after a new end of file would have
 // shown is gone as well, and one fault must not be followed by thousands.
 bool PutZeros(std::uintptr_t address) {
   mapping_table::Entry* entry = mapping_table::Find(address);
   if (entry == nullptr) return false;
+  ++bus_errors;
   // Before the zeros are there to be seen.
   entry->poisoned = true;
   const std::uintptr_t begin = address / page_size * page_size;
@@ -51,6 +54,8 @@ bool Install() {
 }
 
 }  // namespace
+
+std::int64_t BusErrorCount() { return bus_errors; }
 
 void SurviveBusErrors() { [[maybe_unused]] static const bool installed = Install(); }
 

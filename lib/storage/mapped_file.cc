@@ -23,12 +23,16 @@ namespace {
 
 constexpr std::uint64_t kTaken = std::uint64_t{1} << 32;
 
+std::atomic<std::int64_t> mapped_bytes = 0;
+
 // To others than these the kernel says of every page that it is in memory.
 bool MayAskForResidency(int fd, const struct stat& stat) {
   return stat.st_uid == ::geteuid() || ::faccessat(fd, "", W_OK, AT_EMPTY_PATH | AT_EACCESS) == 0;
 }
 
 }  // namespace
+
+std::int64_t MappedFile::MappedBytes() { return mapped_bytes.load(std::memory_order_relaxed); }
 
 absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::string& path) {
   // A FIFO would block an open that waits for its writer.
@@ -63,9 +67,12 @@ MappedFile::MappedFile(UniqueFd fd, std::string path, FileIdentity identity, std
       bytes_(bytes),
       knows_residency_(knows_residency),
       mapping_(bytes.empty() ? nullptr : mapping_table::Add(bytes)),
-      checksums_(std::make_unique<std::atomic<std::uint64_t>[]>(bytes.size() / kBlockBytes)) {}
+      checksums_(std::make_unique<std::atomic<std::uint64_t>[]>(bytes.size() / kBlockBytes)) {
+  mapped_bytes.fetch_add(size_bytes(), std::memory_order_relaxed);
+}
 
 MappedFile::~MappedFile() {
+  mapped_bytes.fetch_sub(size_bytes(), std::memory_order_relaxed);
   if (mapping_ == nullptr) return;
   mapping_table::Remove(mapping_);
   ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());

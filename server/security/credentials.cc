@@ -29,8 +29,8 @@ std::string Describe(const Validity& validity) { return absl::FormatTime(validit
 // The key and the certificates to serve with. Safe for concurrent use by multiple threads.
 class CertificateSource {
  public:
-  CertificateSource(const TlsFiles& files, std::chrono::milliseconds interval)
-      : paths_(files), files_(PathsOf(files), kMaxPemBytes, interval) {}
+  CertificateSource(const TlsFiles& files, Metrics& metrics, std::chrono::milliseconds interval)
+      : paths_(files), metrics_(metrics), files_(PathsOf(files), kMaxPemBytes, interval) {}
 
   // What gRPC asks for at its start and before each handshake.
   static grpc_ssl_certificate_config_reload_status Fetch(void* self, grpc_ssl_server_certificate_config** config) {
@@ -66,6 +66,7 @@ class CertificateSource {
     if (const absl::Time now = absl::Now(); now > validity->not_after || now < validity->not_before) {
       spdlog::warn("certificate {}: it is not valid now, clients will refuse it", Quote(paths_.certificate));
     }
+    metrics_.set_certificate_expiry(absl::ToUnixSeconds(validity->not_after));
     good_ = **std::move(contents);
     taken_ = false;
     return absl::OkStatus();
@@ -74,6 +75,7 @@ class CertificateSource {
   grpc_ssl_certificate_config_reload_status Fetch(grpc_ssl_server_certificate_config** config) {
     const std::lock_guard lock(mutex_);
     if (const absl::Status status = UpdateLocked(); !status.ok()) {
+      metrics_.CountFault(Fault::kCertificate);
       spdlog::error("TLS: {}; the certificates stay as they were", std::string(status.message()));
     }
     if (std::exchange(taken_, true)) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
@@ -85,6 +87,7 @@ class CertificateSource {
   }
 
   const TlsFiles paths_;
+  Metrics& metrics_;
   std::mutex mutex_;  // guards what follows
   WatchedFiles files_;
   WatchedFiles::Contents good_;
@@ -117,9 +120,9 @@ class FetchingCredentials final : public grpc::ServerCredentials {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TlsCredentials(const TlsFiles& files,
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TlsCredentials(const TlsFiles& files, Metrics& metrics,
                                                                         std::chrono::milliseconds interval) {
-  auto source = std::make_unique<CertificateSource>(files, interval);
+  auto source = std::make_unique<CertificateSource>(files, metrics, interval);
   if (absl::Status status = source->Update(); !status.ok()) return status;
   return std::make_shared<FetchingCredentials>(
       std::move(source), files.client_ca.empty() ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "server/metrics/metrics.h"
 #include "server/security/watched_files.h"
 
 namespace tensorferry::server {
@@ -24,10 +25,11 @@ struct TlsFiles {
 
 // Credentials for TLS 1.2 and 1.3 whose files may be replaced at any time: connections that are made from then on see
 // the new ones, those that are there stay. Where the files have become unreadable, or do not belong together, that is
-// logged and what was served before is served still. Must outlive the server that listens with them.
+// logged and what was served before is served still. Must outlive the server that listens with them; `metrics` must
+// outlive both.
 // Errors: as CheckKeyPair and CheckAuthorities.
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TlsCredentials(
-    const TlsFiles& files, std::chrono::milliseconds interval = WatchedFiles::kInterval);
+    const TlsFiles& files, Metrics& metrics, std::chrono::milliseconds interval = WatchedFiles::kInterval);
 
 }  // namespace tensorferry::server
 

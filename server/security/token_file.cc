@@ -12,9 +12,9 @@
 
 namespace tensorferry::server {
 
-absl::StatusOr<std::unique_ptr<TokenFile>> TokenFile::Open(const std::string& path,
+absl::StatusOr<std::unique_ptr<TokenFile>> TokenFile::Open(const std::string& path, Metrics& metrics,
                                                            std::chrono::milliseconds interval) {
-  std::unique_ptr<TokenFile> file(new TokenFile(path, interval));
+  std::unique_ptr<TokenFile> file(new TokenFile(path, metrics, interval));
   if (absl::Status status = file->Update(); !status.ok()) return status;
   return file;
 }
@@ -22,6 +22,7 @@ absl::StatusOr<std::unique_ptr<TokenFile>> TokenFile::Open(const std::string& pa
 std::shared_ptr<const TokenTable> TokenFile::Current() {
   const std::lock_guard lock(mutex_);
   if (const absl::Status status = Update(); !status.ok()) {
+    metrics_.CountFault(Fault::kTokens);
     spdlog::error("{}; the tokens stay as they were", std::string(status.message()));
   }
   return table_;

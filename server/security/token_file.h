@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "server/metrics/metrics.h"
 #include "server/security/token_table.h"
 #include "server/security/watched_files.h"
 
@@ -17,8 +18,9 @@ namespace tensorferry::server {
 // The tokens of a file, which may be replaced at any time. Safe for concurrent use by multiple threads.
 class TokenFile {
  public:
+  // `metrics` must outlive the file.
   // Errors: the file cannot be read, or is no token file (TokenTable::Parse), with its path.
-  static absl::StatusOr<std::unique_ptr<TokenFile>> Open(const std::string& path,
+  static absl::StatusOr<std::unique_ptr<TokenFile>> Open(const std::string& path, Metrics& metrics,
                                                          std::chrono::milliseconds interval = WatchedFiles::kInterval);
 
   // The tokens to accept now. Where the file has become unreadable or malformed, that is logged, and those before it
@@ -28,13 +30,14 @@ class TokenFile {
  private:
   static constexpr std::int64_t kMaxBytes = 4 << 20;
 
-  TokenFile(const std::string& path, std::chrono::milliseconds interval)
-      : path_(path), file_({path}, kMaxBytes, interval) {}
+  TokenFile(const std::string& path, Metrics& metrics, std::chrono::milliseconds interval)
+      : path_(path), metrics_(metrics), file_({path}, kMaxBytes, interval) {}
 
   // Takes over what has changed, if anything has.
   absl::Status Update();
 
   const std::string path_;
+  Metrics& metrics_;
   std::mutex mutex_;  // guards what follows
   WatchedFiles file_;
   std::shared_ptr<const TokenTable> table_;

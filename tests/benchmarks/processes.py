@@ -85,7 +85,8 @@ class Server:
 
 @contextlib.contextmanager
 def tensorferryd(binaries: pathlib.Path, root: pathlib.Path, log: pathlib.Path) -> Iterator[Server]:
-    command = [binaries / "tensorferryd", "--root", root, "--listen", "127.0.0.1:0"]
+    command = [binaries / "tensorferryd", "--root", root, "--listen", "127.0.0.1:0", "--admin-listen", "off",
+               "--lame-duck", "0"]
     with Process(command, log) as process:
         address = process.read_line().removeprefix("tensorferryd listening on ").strip()
         yield Server(address, (process.popen.pid,))

@@ -33,6 +33,10 @@ PROTO_DIR = pathlib.Path(os.environ.get("TENSORFERRY_PROTO_DIR", REPOSITORY / "p
 SANITIZED = os.environ.get("TENSORFERRY_SANITIZED") == "1"
 SEED = int(os.environ.get("TENSORFERRY_TEST_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
 
+# Servers that run beside each other, and whose tests do not wait for anybody to notice that they go.
+os.environ["TENSORFERRY_ADMIN_LISTEN"] = "off"
+os.environ["TENSORFERRY_LAME_DUCK"] = "0"
+
 # Only ends tests that hang; no test measures time.
 PATIENCE_SECONDS = 120
 
@@ -87,7 +91,8 @@ def sha256(path: pathlib.Path) -> str:
 
 
 class Server:
-    """A running tensorferryd. On exit from the `with` block it gets SIGTERM and must end well."""
+    """A running tensorferryd, without an admin port unless `options` ask for one. On exit from the `with` block it gets
+    SIGTERM and must end well."""
 
     def __init__(self, root: pathlib.Path, *options: str, listen: str = "127.0.0.1:0",
                  limits: dict[int, int] | None = None):
@@ -99,17 +104,22 @@ class Server:
         self._stderr = tempfile.TemporaryFile()
         self.process = subprocess.Popen([BIN_DIR / "tensorferryd", "--root", root, "--listen", listen, *options],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._stderr,
-                                        preexec_fn=set_limits if limits else None)
+                                        preexec_fn=set_limits if limits else None,
+                                        bufsize=0)  # or select would not see a second line
         self._ended = False
         self.stderr_at_end = ""
+        self.address = self._printed("tensorferryd listening on ")
+        self.admin = self._printed("tensorferryd admin listening on ") if "--admin-listen" in options else None
+
+    def _printed(self, prefix: str) -> str:
+        """The rest of the next line, which begins with `prefix`."""
         ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE_SECONDS)
         line = self.process.stdout.readline().decode() if ready else ""
-        prefix = "tensorferryd listening on "
         if not line.startswith(prefix):
             self.process.kill()
             self.process.wait()
             raise AssertionError(f"tensorferryd printed {line!r}, and to stderr:\n{self.stderr()}")
-        self.address = line.removeprefix(prefix).rstrip("\n")
+        return line.removeprefix(prefix).rstrip("\n")
 
     @property
     def pid(self) -> int:

@@ -133,7 +133,7 @@ class ServerProcessTest(harness.EndToEndTest):
 
     def test_address_that_others_reach_needs_insecure(self) -> None:
         for listen in ("0.0.0.0:0", "[::]:0", "*:0"):
-            self.server_fails(1, (listen, "--insecure"), "--root", self.root, "--listen", listen)
+            self.server_fails(2, (listen, "--insecure"), "--root", self.root, "--listen", listen)
         server = self.serve(self.root, "--insecure", listen="0.0.0.0:0")
         port = server.address.rsplit(":", 1)[1]
         self.assertEqual(len(self.cli_json("ls", "--server", f"127.0.0.1:{port}")), 2)
@@ -149,9 +149,11 @@ class ServerProcessTest(harness.EndToEndTest):
 
     def test_malformed_addresses_are_told(self) -> None:
         for listen in ("127.0.0.1", "localhost", "127.0.0.1:x", "127.0.0.1:-1", "127.0.0.1:99999", "unix:",
-                       "unix:/no/such/directory/socket", ""):
+                       ""):
             with self.subTest(listen):
-                self.server_fails(1, (f'"{listen}"',), "--root", self.root, "--listen", listen)
+                self.server_fails(2, (f'"{listen}"',), "--root", self.root, "--listen", listen)
+        listen = "unix:/no/such/directory/socket"
+        self.server_fails(1, (listen,), "--root", self.root, "--listen", listen)
 
     def test_options_come_from_the_environment_too(self) -> None:
         self.server_fails(2, ("workers",), "--root", self.root, env={"TENSORFERRY_WORKERS": "0"})

@@ -165,7 +165,7 @@ class TokenTest(harness.EndToEndTest):
         command = [str(harness.BIN_DIR / "tensorferryd"), "--root", str(self.root), "--listen", "127.0.0.1:0",
                    "--token-file", str(self.tokens)]
         result = harness.run_program(command, patience=20)
-        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertEqual(result.returncode, 2, result.stderr)
         self.assertIn("--insecure", result.stderr.splitlines()[-1])
         # The client sends it over loopback, and nowhere else unless it is told to.
         server = self.serve(self.root, "--token-file", str(self.tokens), "--insecure")
@@ -188,7 +188,7 @@ class TokenTest(harness.EndToEndTest):
                 result = harness.run_program([str(harness.BIN_DIR / "tensorferryd"), "--root", str(self.root),
                                               "--listen", "127.0.0.1:0", *self.tls, "--token-file", str(self.tokens)],
                                              patience=20)
-                self.assertEqual((result.returncode, result.stdout), (1, b""), result.stderr)
+                self.assertEqual((result.returncode, result.stdout), (1 if text is None else 2, b""), result.stderr)
                 self.assertIn(named, result.stderr.splitlines()[-1])
                 self.assertIn(str(self.tokens), result.stderr.splitlines()[-1])
                 self.assertNotIn(ALL, result.stderr)

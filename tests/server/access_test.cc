@@ -27,12 +27,13 @@ class AccessTest : public ::testing::Test {
     const std::string path = directory_.Write("tokens",
                                               "admin token-for-everything\n"
                                               "team token-of-the-team== team/*\n");
-    absl::StatusOr<std::unique_ptr<TokenFile>> tokens = TokenFile::Open(path);
+    absl::StatusOr<std::unique_ptr<TokenFile>> tokens = TokenFile::Open(path, metrics_);
     EXPECT_TRUE(tokens.ok()) << tokens.status();
     return *std::move(tokens);
   }
 
   test::TempDir directory_;
+  Metrics metrics_;
 };
 
 Caller WithToken(std::string authorization) {

@@ -152,7 +152,8 @@ TEST(WatchedFilesTest, LooksNotMoreOftenThanAsked) {
 TEST(TokenFileTest, BrokenReplacementKeepsWhatWasThere) {
   const test::TempDir directory;
   const std::string path = directory.Write("tokens", "a first-token-0000000\n");
-  TF_ASSERT_OK_AND_ASSIGN(const auto file, TokenFile::Open(path, kAtOnce));
+  Metrics metrics;
+  TF_ASSERT_OK_AND_ASSIGN(const auto file, TokenFile::Open(path, metrics, kAtOnce));
   EXPECT_NE(file->Current()->Find("first-token-0000000"), nullptr);
   directory.Write("tokens", "a second-token-000000\n");
   EXPECT_EQ(file->Current()->Find("first-token-0000000"), nullptr);
@@ -164,16 +165,18 @@ TEST(TokenFileTest, BrokenReplacementKeepsWhatWasThere) {
   }
   ASSERT_EQ(::unlink(path.c_str()), 0);
   EXPECT_NE(file->Current()->Find("second-token-000000"), nullptr);
+  EXPECT_THAT(metrics.Text({}), HasSubstr("tensorferry_faults_total{kind=\"tokens\"} 4\n"));
   directory.Write("tokens", "# nobody\n");
   EXPECT_EQ(file->Current()->Find("second-token-000000"), nullptr);
 }
 
 TEST(TokenFileTest, BadFileIsToldWithItsPath) {
   const test::TempDir directory;
-  EXPECT_THAT(TokenFile::Open(directory.Path("missing")),
+  Metrics metrics;
+  EXPECT_THAT(TokenFile::Open(directory.Path("missing"), metrics),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr(directory.Path("missing"))));
   const std::string path = directory.Write("tokens", "name\n");
-  EXPECT_THAT(TokenFile::Open(path), StatusIs(kInvalidArgument, AllOf(HasSubstr(path), HasSubstr("line 1"))));
+  EXPECT_THAT(TokenFile::Open(path, metrics), StatusIs(kInvalidArgument, AllOf(HasSubstr(path), HasSubstr("line 1"))));
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 #ifndef TENSORFERRY_STORAGE_BUS_ERRORS_H_
 #define TENSORFERRY_STORAGE_BUS_ERRORS_H_
 
+#include <cstdint>
+
 namespace tensorferry {
 
 // Makes the process survive that a mapped file is truncated, or that its disk or memory fails, while it is read: from
@@ -11,6 +13,9 @@ namespace tensorferry {
 // Installs a process-wide handler for SIGBUS; faults elsewhere go to the handler that there was. May be called from any
 // thread, more than once. A program that has a handler of its own should not install it after this.
 void SurviveBusErrors();
+
+// How many it has survived. Safe for concurrent use by multiple threads.
+std::int64_t BusErrorCount();
 
 }  // namespace tensorferry
 

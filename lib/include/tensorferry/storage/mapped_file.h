@@ -34,6 +34,9 @@ struct FileIdentity {
 // new, smaller end of the file raises SIGBUS (bus_errors.h).
 class MappedFile {
  public:
+  // The bytes of all files that are mapped now, by this process.
+  static std::int64_t MappedBytes();
+
   // Opens and maps the regular file at `path`. Errors: those of the operating system, with the path;
   // FAILED_PRECONDITION if it is not a regular file.
   static absl::StatusOr<std::shared_ptr<const MappedFile>> Open(const std::string& path);

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/check_config.h"
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "server/admin/admin_server.h"
+#include "server/metrics/metrics.h"
+#include "server/security/security.h"
+#include "tensorferry/quote.h"
+#include "tensorferry/storage/catalog.h"
+
+namespace tensorferry::server {
+namespace {
+
+// Prints what is wrong, if anything is. Says whether nothing is.
+bool Report(const absl::Status& status) {
+  if (!status.ok()) fmt::print(stderr, "tensorferryd: {}\n", std::string(status.message()));
+  return status.ok();
+}
+
+bool ReportRoot(const std::string& root) {
+  const absl::StatusOr<std::shared_ptr<const Catalog>> catalog = Catalog::Load(root);
+  if (!catalog.ok()) return Report(catalog.status());
+  std::int64_t ready = 0;
+  std::string failed;
+  for (const auto& [name, entry] : (*catalog)->entries()) {
+    if (!entry.listed) continue;
+    if (entry.model.ok()) {
+      ++ready;
+    } else {
+      failed +=
+          fmt::format("model {}: cannot be served: {}\n", Quote(name), std::string(entry.model.status().message()));
+    }
+  }
+  fmt::print("root {}: {} models can be served\n{}", Quote(root), ready, failed);
+  return true;
+}
+
+bool ReportSecurity(const Options& options) {
+  Metrics metrics;
+  const absl::StatusOr<Security> security = OpenSecurity(options, metrics);
+  if (!security.ok()) return Report(security.status());
+  if (options.tls.certificate.empty()) {
+    fmt::print("TLS: none\n");
+  } else {
+    fmt::print("TLS: certificate {}{}\n", Quote(options.tls.certificate),
+               options.tls.client_ca.empty() ? "" : fmt::format(", clients of {}", Quote(options.tls.client_ca)));
+  }
+  fmt::print("tokens: {}\n", options.token_file.empty() ? "none" : Quote(options.token_file));
+  return true;
+}
+
+}  // namespace
+
+int CheckConfig(const Options& options) {
+  bool good = ReportRoot(options.root);
+  good = ReportSecurity(options) && good;
+  if (options.admin_listen != "off") good = Report(CheckAdminAddress(options.admin_listen)) && good;
+  fmt::print("{}\n", good ? "the server could start" : "the server could not start");
+  return good ? 0 : 1;
+}
+
+}  // namespace tensorferry::server

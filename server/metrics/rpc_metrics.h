@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_SERVER_METRICS_RPC_METRICS_H_
+#define TENSORFERRY_SERVER_METRICS_RPC_METRICS_H_
+
+#include <grpcpp/support/status_code_enum.h>
+#include <prometheus/counter.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+namespace tensorferry::server {
+
+// What a call can be of; kUnknown are all methods that the server does not have.
+enum class Rpc : unsigned char {
+  kListModels,
+  kListTensors,
+  kGetMetadata,
+  kGetTensor,
+  kGetSlice,
+  kGetTensors,
+  kGetFile,
+  kUnknown,
+};
+
+// Counts calls, in the series and with the labels that gRPC servers of other languages have. A message costs three
+// atomic additions. Safe for concurrent use by multiple threads.
+class RpcMetrics {
+  struct Series;
+
+ public:
+  // A call: begins where it is made and ends where it is destroyed. Must not outlive the metrics. Not safe for
+  // concurrent use.
+  class Call {
+   public:
+    Call(Call&& other) noexcept
+        : metrics_(other.metrics_),
+          series_(std::exchange(other.series_, nullptr)),
+          begin_(other.begin_),
+          code_(other.code_) {}
+    Call& operator=(Call&&) = delete;
+    ~Call();
+
+    // A message went out, with so many bytes of a tensor or a file in it.
+    void CountMessage(std::int64_t data_bytes);
+    // What the call ends with.
+    void set_code(grpc::StatusCode code) { code_ = code; }
+
+   private:
+    friend class RpcMetrics;
+    Call(RpcMetrics& metrics, Series& series);
+
+    RpcMetrics* metrics_;
+    Series* series_;
+    std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+    grpc::StatusCode code_ = grpc::StatusCode::UNKNOWN;
+  };
+
+  // `registry` must outlive this.
+  explicit RpcMetrics(prometheus::Registry& registry);
+  RpcMetrics(const RpcMetrics&) = delete;
+  RpcMetrics& operator=(const RpcMetrics&) = delete;
+
+  Call Begin(Rpc rpc) { return {*this, series_[static_cast<std::size_t>(rpc)]}; }
+
+  // How many calls have begun and not ended.
+  std::int64_t calls_in_flight() const { return calls_in_flight_; }
+  // How many have ended with what and how much was sent, in words.
+  std::string Summary() const;
+
+ private:
+  static constexpr std::size_t kRpcs = static_cast<std::size_t>(Rpc::kUnknown) + 1;
+  static constexpr std::size_t kCodes = static_cast<std::size_t>(grpc::StatusCode::UNAUTHENTICATED) + 1;
+
+  struct Series {
+    prometheus::Counter* started = nullptr;
+    prometheus::Counter* messages = nullptr;
+    prometheus::Histogram* seconds = nullptr;
+    std::array<prometheus::Counter*, kCodes> handled = {};
+  };
+
+  prometheus::Counter& sent_bytes_;
+  std::array<Series, kRpcs> series_;
+  std::atomic<std::int64_t> calls_in_flight_ = 0;
+};
+
+}  // namespace tensorferry::server
+
+#endif  // TENSORFERRY_SERVER_METRICS_RPC_METRICS_H_

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_SERVER_SECURITY_SECURITY_H_
+#define TENSORFERRY_SERVER_SECURITY_SECURITY_H_
+
+#include <grpcpp/security/server_credentials.h>
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "server/metrics/metrics.h"
+#include "server/options.h"
+#include "server/security/access.h"
+
+namespace tensorferry::server {
+
+// What decides who reaches a server, and what for.
+struct Security {
+  std::shared_ptr<grpc::ServerCredentials> credentials;
+  std::unique_ptr<const Access> access;
+};
+
+// `metrics` must outlive what it returns.
+// Errors: INVALID_ARGUMENT: a malformed address; one that is not loopback, or tokens, with neither TLS nor `insecure`;
+// a certificate, key or token file that is no good; those of reading the files.
+absl::StatusOr<Security> OpenSecurity(const Options& options, Metrics& metrics);
+
+}  // namespace tensorferry::server
+
+#endif  // TENSORFERRY_SERVER_SECURITY_SECURITY_H_
