@@ -74,6 +74,7 @@ tensorferry_test(security_test
 tensorferry_test(secure_fetch_test
   SOURCES e2e/secure_fetch_test.cc
   LIBRARIES tensorferry::server tensorferry::client tensorferry_test_certificates)
+tensorferry_test(slow_storage_test SOURCES e2e/slow_storage_test.cc LIBRARIES tensorferry::server tensorferry::client)
 tensorferry_test(fetch_test SOURCES e2e/fetch_test.cc LIBRARIES tensorferry::server tensorferry::client)
 tensorferry_test(cut_test
   SOURCES e2e/cut_test.cc e2e/failover_test.cc testing/cutting_proxy.cc
