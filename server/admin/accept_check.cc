@@ -88,7 +88,7 @@ bool Wait(int fd, short events, Clock::time_point deadline) {
 std::string ErrorText(int error) { return std::generic_category().message(error); }
 
 // What is wrong, or nothing.
-std::string Fault(const SocketAddress& address, Clock::time_point deadline) {
+std::string WhatIsWrong(const SocketAddress& address, Clock::time_point deadline) {
   const UniqueFd fd(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.ok()) return ErrorText(errno);
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.size) != 0) {
@@ -116,7 +116,7 @@ absl::Status CheckAccepts(const std::string& address, std::chrono::milliseconds 
   if (addresses.ok()) {
     // It listens at one of them at least.
     for (const SocketAddress& one : *addresses) {
-      fault = Fault(one, deadline);
+      fault = WhatIsWrong(one, deadline);
       if (fault.empty()) return absl::OkStatus();
     }
   }
