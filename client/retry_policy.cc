@@ -25,6 +25,8 @@ bool IsBrokenStream(const absl::Status& status) {
       return false;
   }
   const std::string_view message(status.message().data(), status.message().size());
+  // All that is said of a call that came when the server had begun to close; the server's name may stand before it.
+  if (message == "CANCELLED" || message.ends_with(": CANCELLED")) return true;
   for (const std::string_view words :
        {"RST_STREAM", "Stream removed", "Stream closed", "Cancelled on the server side"}) {
     if (message.find(words) != std::string_view::npos) return true;

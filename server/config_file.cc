@@ -29,6 +29,8 @@ class FileBelowEnvironment final : public CLI::ConfigTOML {
 
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
     std::vector<CLI::ConfigItem> items = CLI::ConfigTOML::from_config(input);
+    // Marks where sections begin and end.
+    std::erase_if(items, [](const CLI::ConfigItem& item) { return item.name == "++" || item.name == "--"; });
     std::erase_if(items, [this](const CLI::ConfigItem& item) {
       const CLI::Option* const option = app_.get_option_no_throw("--" + item.fullname());
       if (option == nullptr || !option->get_configurable()) {

@@ -126,7 +126,7 @@ class AdminTest(harness.EndToEndTest):
         call = stub.GetTensor(pb.GetTensorRequest(model="big.safetensors", tensor="big"))
         next(call)
         self.wait_for(server, "tensorferry_active_streams", 1)
-        self.assertGreaterEqual(total(scrape(server), "tensorferry_pinned_bytes"), 1 << 20)
+        harness.wait_until(lambda: total(scrape(server), "tensorferry_pinned_bytes") >= 1 << 20, "a message to be held")
         with self.assertRaises(grpc.RpcError):
             list(stub.GetTensor(pb.GetTensorRequest(model="m.safetensors", tensor="t")))
         self.wait_for(server, "grpc_server_handled_total", 1, grpc_code="ResourceExhausted")

@@ -41,7 +41,7 @@ class ConfigTest(harness.EndToEndTest):
         roots = {name: self.directory / name for name in ("by-flag", "by-environment", "by-file")}
         for root in roots.values():
             root.mkdir()
-        self.config.write_text(f'root = "{roots["by-file"]}"\nworkers = 3\nallowed-clients = []\n')
+        self.config.write_text(f'root = "{roots["by-file"]}"\nworkers = 3\n')
         config = ("--config", self.config)
         environment = {"TENSORFERRY_ROOT": str(roots["by-environment"])}
         self.check_finds("by-file", *config)
@@ -63,7 +63,7 @@ class ConfigTest(harness.EndToEndTest):
         self.check_fails(2, (str(self.directory / "none"),), "--root", self.root, env=missing)
 
     def test_check_tells_of_the_models(self) -> None:
-        self.check_finds("1 models can be served", "--root", self.root / "good")
+        self.check_finds("2 models can be served", "--root", self.root / "good")  # the directory and the file
         result = self.check("--root", self.root)
         self.assertEqual(result.returncode, 0)
         self.assertIn("bad\\u{a}name.safetensors", result.stdout.decode())
@@ -77,14 +77,14 @@ class ConfigTest(harness.EndToEndTest):
                             (("0.0.0.0:1", "--insecure"), (*root, "--listen", "0.0.0.0:1")),
                             (('"nonsense"',), (*root, "--listen", "nonsense")),
                             (('"unix:x"', "admin"), (*root, "--admin-listen", "unix:x")),
-                            (("tokens", "line 1"), (*root, "--token-file", tokens)),
+                            (("tokens", "line 1"), (*root, "--token-file", tokens, "--insecure")),
                             (("none.pem",), (*root, "--tls-cert", "none.pem", "--tls-key", "none.pem"))):
             result = self.check(*args)
             self.assertEqual(result.returncode, 1, (args, result.stderr))
             self.assertIn("the server could not start\n", result.stdout.decode())
             for text in named:
                 self.assertIn(text, result.stderr)
-        self.check_fails(2, ("--workers", "257", "1 - 256"), *root, "--workers", "257")
+        self.check_fails(2, ("--workers", "257", "1 to 256"), *root, "--workers", "257")
         self.check_fails(2, ("--log-level", "loud", "warning"), *root, "--log-level", "loud")
 
     def test_log_has_an_object_a_line(self) -> None:

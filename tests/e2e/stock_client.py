@@ -30,9 +30,9 @@ __all__ = ["Stream", "connect", "crc32c", "pb", "pb_grpc", "read_stream", "to_pr
 MAX_MESSAGE_BYTES = 4 << 20
 
 
-def connect(address: str) -> pb_grpc.TensorServiceStub:
-    """A stub on a channel of its own, with no options."""
-    options = [("grpc.use_local_subchannel_pool", 1)]
+def connect(address: str, *options: tuple[str, int]) -> pb_grpc.TensorServiceStub:
+    """A stub on a channel of its own, with no options but those given."""
+    options = [("grpc.use_local_subchannel_pool", 1), *options]
     return pb_grpc.TensorServiceStub(grpc.insecure_channel(address, options))
 
 

@@ -142,7 +142,7 @@ class TlsTest(TlsFixture):
                 (server_options(Certificate(fifo, good.key)), (str(fifo), "regular file")),
                 (server_options(good, "--tls-client-ca", garbage), (str(garbage), "no certificate"))):
             with self.subTest(named):
-                self.server_fails(1 if {"No such file", "regular file"} & set(named) else 2, named, *options)
+                self.server_fails(1 if "No such file" in named else 2, named, *options)
         for options, named in ((["--tls-cert", good.certificate], "--tls-key"),
                                (["--tls-key", good.key], "--tls-cert"),
                                (["--tls-client-ca", self.authority.certificate], "--tls-cert"),

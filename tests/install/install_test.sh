@@ -57,6 +57,7 @@ quietly cmake --build "$work/downstream" --parallel 2
 
 echo "Its programs run"
 quietly "$build_dir/bin/tensorferry_sample_model" "$work/root/sample"
+: >"$work/address"
 "$prefix/bin/tensorferryd" --root "$work/root" --listen 127.0.0.1:0 --admin-listen off --lame-duck 0 >"$work/address" 2>"$work/server.log" &
 server_pid=$!
 client=$prefix/bin/tensorferry
