@@ -20,6 +20,9 @@ std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address, const C
   arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 4 << 20);
   // Larger frames than HTTP/2's 16 KiB cost less each and still let small reads pass between them.
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 128 << 10);
+  // How long a connection may take to come about: by itself gRPC would give one that nobody answers 20 s before it is
+  // another address's turn.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5'000);
   // A host that vanished is noticed by pings; the server permits these.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);

@@ -55,14 +55,20 @@ class KillTest(harness.EndToEndTest):
         output.unlink()
 
     def killed(self) -> None:
-        def fault(_: StallingProxy) -> None:
+        def fault(proxy: StallingProxy) -> None:
             self.server.kill()
+            proxy.cut()
             self.restart("--drain-timeout=0")
 
         self.fetch_meanwhile(fault)
 
     def ended(self) -> None:
-        self.fetch_meanwhile(lambda _: self.restart("--drain-timeout=0"))
+        def fault(proxy: StallingProxy) -> None:
+            self.server.terminate()
+            proxy.cut()
+            self.restart("--drain-timeout=0")
+
+        self.fetch_meanwhile(fault)
 
     def frozen(self) -> None:
         def fault(proxy: StallingProxy) -> None:
