@@ -31,10 +31,6 @@ MEMORY_BYTES = 64 * MIB
 IMAGE_BYTES_MAX = 100_000_000
 
 
-def has_admin_port() -> bool:
-    return b"--admin-listen" in harness.run_program([str(harness.BIN_DIR / "tensorferryd"), "--help"]).stdout
-
-
 def gather(directory: pathlib.Path) -> pathlib.Path:
     """What the image is made of."""
     root = directory / "image"
@@ -167,14 +163,9 @@ class ImageTest(unittest.TestCase):
 
         container = self.start_server(models)
         self.addCleanup(lambda: print(self.engine.run("podman", "logs", container).stderr, file=sys.stderr))
-        probed = has_admin_port()
-        if not probed:
-            print("this tensorferryd has no admin port yet: probes are not tried", file=sys.stderr)
-            harness.wait_until(lambda: self.client("ls").returncode == 0, "the server")
-        else:
-            harness.wait_until(lambda: self.probe("startupProbe") == 200, "the startup probe")
-            self.assertEqual(self.probe("readinessProbe"), 200)
-            self.assertEqual(self.probe("livenessProbe"), 200)
+        harness.wait_until(lambda: self.probe("startupProbe") == 200, "the startup probe")
+        self.assertEqual(self.probe("readinessProbe"), 200)
+        self.assertEqual(self.probe("livenessProbe"), 200)
         pid = self.engine.inspect(container)["State"]["Pid"]
         self.check_confinement(pid)
         self.assertEqual(self.memory_limit(pid), MEMORY_BYTES)
@@ -185,8 +176,7 @@ class ImageTest(unittest.TestCase):
             result = self.client("pull", "m", copy)
             self.assertEqual((result.returncode, result.stderr), (0, ""))
             self.assertEqual(harness.sha256(copy / "model.safetensors"), harness.sha256(original))
-        if probed:
-            self.assertEqual(self.probe("livenessProbe"), 200)
+        self.assertEqual(self.probe("livenessProbe"), 200)
         self.pull_as_the_example_does(original)
 
         # podman kills what does not end within the time, which then would not end with 0.
