@@ -43,7 +43,6 @@ add_group() {
         python3      # the oracles (safetensors, numpy) and a stock gRPC client
         python3-venv # keeps them under build/
         openssl      # the certificates of the TLS tests
-        prometheus   # promtool, which judges the metrics; about 115 MB with what it depends on
       )
       ;;
     bench)
@@ -66,6 +65,7 @@ add_group() {
         clang-format # .clang-format
         git          # which files are ours
         shellcheck   # the scripts
+        prometheus   # promtool, for metrics and alerts; 115 MB and a service that nobody asked for, so not for all tests
       )
       ;;
     image)
