@@ -57,7 +57,9 @@ void Acceptor::Run(const std::stop_token& stop) {
 }
 
 bool Acceptor::AcceptAll(int socket) {
-  while (true) {
+  // Not for ever: others are to have their turn, too, and whoever ends this.
+  constexpr int kAtOnce = 64;
+  for (int i = 0; i < kAtOnce; ++i) {
     UniqueFd connection = Accept(socket);
     if (connection.ok()) {
       if (connection.get() < max_descriptor_) {
@@ -84,6 +86,7 @@ bool Acceptor::AcceptAll(int socket) {
         return false;
     }
   }
+  return true;
 }
 
 bool Acceptor::RefuseOne(int socket) {

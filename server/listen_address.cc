@@ -17,7 +17,8 @@ absl::Status CheckListenAddress(std::string_view address) {
     return absl::InvalidArgumentError(fmt::format("cannot listen on {}: {}", Quote(address), reason));
   };
   if (IsUnixSocket(address)) {
-    return address.ends_with(':') ? error("it names no path") : absl::OkStatus();
+    const bool empty = address.ends_with(':') || address == "unix://";
+    return empty ? error("it names no path") : absl::OkStatus();
   }
   const std::size_t colon = address.rfind(':');
   // More than one colon is an IPv6 address, which needs brackets to have a port.
@@ -30,6 +31,13 @@ absl::Status CheckListenAddress(std::string_view address) {
   const auto [end, failure] = std::from_chars(port.data(), port.data() + port.size(), number);
   if (failure != std::errc() || end != port.data() + port.size()) return error("its port is not from 0 to 65535");
   return absl::OkStatus();
+}
+
+std::string_view WithoutScheme(std::string_view address) {
+  for (const std::string_view scheme : {"dns:///", "dns:", "ipv4:", "ipv6:"}) {
+    if (address.starts_with(scheme)) return address.substr(scheme.size());
+  }
+  return address;
 }
 
 std::string WithPort(std::string_view address, int port) {

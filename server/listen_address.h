@@ -13,6 +13,9 @@ namespace tensorferry::server {
 // port for 443 and one that is too large for 0.
 absl::Status CheckListenAddress(std::string_view address);
 
+// What is left of an address without one of gRPC's schemes for hosts (dns:, ipv4:, ipv6:).
+std::string_view WithoutScheme(std::string_view address);
+
 // `address` with its port, if it has one, replaced.
 std::string WithPort(std::string_view address, int port);
 

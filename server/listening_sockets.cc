@@ -21,6 +21,7 @@
 
 #include "absl/status/status.h"
 #include "lib/security/loopback.h"
+#include "server/listen_address.h"
 #include "tensorferry/quote.h"
 
 namespace tensorferry::server {
@@ -61,12 +62,7 @@ absl::StatusOr<SocketAddress> UnixAddress(std::string_view path) {
 }
 
 absl::StatusOr<std::vector<SocketAddress>> Resolve(std::string_view address) {
-  for (const std::string_view scheme : {"dns:///", "dns:", "ipv4:", "ipv6:"}) {
-    if (const auto rest = After(scheme, address)) {
-      address = *rest;
-      break;
-    }
-  }
+  address = WithoutScheme(address);
   const std::size_t colon = address.rfind(':');
   std::string host(address.substr(0, colon));
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);

@@ -94,6 +94,8 @@ absl::StatusOr<std::shared_ptr<const Catalog>> LoadCatalog(const Options& option
   }
   metrics.CountScan(std::chrono::steady_clock::now() - started);
   absl::StatusOr<std::shared_ptr<const Catalog>> catalog = loading.get();
+  // The signal may have come when there was nothing left to stop, and does not come again.
+  if (stop.stop_requested()) return absl::CancelledError("ended by a signal");
   if (catalog.ok()) metrics.CountModelLoadErrors(LogCatalog(options.root, **catalog));
   return catalog;
 }

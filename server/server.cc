@@ -152,12 +152,21 @@ std::int64_t Server::Shutdown(std::chrono::steady_clock::time_point deadline, co
     closed = true;
   });
   const auto wait = [&](steady_clock::time_point until, const auto& done) {
-    while (!done() && steady_clock::now() < until && !hurry()) std::this_thread::sleep_for(kPollInterval);
+    while (!done() && steady_clock::now() < until) std::this_thread::sleep_for(kPollInterval);
   };
-  wait(deadline, [&] { return rpcs.calls_in_flight() == 0; });
+  const auto idle = [&] { return rpcs.calls_in_flight() == 0; };
+  bool hurried = false;
+  const auto wait_or_hurry = [&](steady_clock::time_point until, const auto& done) {
+    wait(until, [&] { return done() || closed || (hurried = hurried || hurry()); });
+  };
+  // A call may have been on its way when there was none, so there are none when it stays like that for a while. In that
+  // time connections without calls close by themselves, and so that nothing on them is lost.
+  do {
+    wait_or_hurry(deadline, idle);
+    wait_or_hurry(std::min(deadline, steady_clock::now() + kClosingTime), [&] { return !idle(); });
+  } while (!closed && !hurried && !idle() && steady_clock::now() < deadline);
   const std::int64_t cut_off = rpcs.calls_in_flight();
   streams_.EndAll(absl::UnavailableError("the server is going away"));
-  // Connections without calls close by themselves, and so that nothing on them is lost.
   wait(steady_clock::now() + kClosingTime, [&] { return closed.load(); });
   grpc_server_cancel_all_calls(server_->c_server());
   closing.join();

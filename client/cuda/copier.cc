@@ -16,6 +16,12 @@ Issued Copier::Issue(const Slot& slot) const {
     const CUresult result = scope.result() == CUDA_SUCCESS ? Copy(slot, slot.parts[begin], size) : scope.result();
     issued.any = issued.any || result == CUDA_SUCCESS;
     issued.parts.resize(end, result);
+    if (result != CUDA_ERROR_INVALID_VALUE) continue;
+    // Two allocations may lie side by side, and no copy goes across their border.
+    for (std::size_t i = begin; i < end; ++i) {
+      issued.parts[i] = Copy(slot, slot.parts[i], slot.parts[i].size);
+      issued.any = issued.any || issued.parts[i] == CUDA_SUCCESS;
+    }
   }
   if (issued.any) issued.recorded = context_.driver().cuEventRecord(slot.event, slot.stream);
   return issued;

@@ -47,11 +47,14 @@ absl::StatusOr<ModelFile> Read(std::shared_ptr<const MappedFile> mapped, const s
 }
 
 // The text of a .sha256 file; empty if it cannot be read or is none.
-std::string ReadSumFile(const RootDirectory& root, const std::string& path) {
+absl::StatusOr<std::string> ReadSumFile(const RootDirectory& root, const std::string& path) {
   const absl::StatusOr<std::shared_ptr<const MappedFile>> file = root.MapFile(path);
-  if (!file.ok() || (*file)->size_bytes() > kMaxSumFileBytes) return {};
+  if (!file.ok()) return file.status();
+  if ((*file)->size_bytes() > kMaxSumFileBytes) return std::string();
   std::string text(static_cast<std::size_t>((*file)->size_bytes()), '\0');
-  return ReadExactly((*file)->fd(), 0, std::as_writable_bytes(std::span(text)), path).ok() ? text : std::string();
+  absl::Status status = ReadExactly((*file)->fd(), 0, std::as_writable_bytes(std::span(text)), path);
+  if (!status.ok()) return status;
+  return text;
 }
 
 bool IsDamaged(const LoadedFile& file) { return file.file.ok() && file.file->file->damaged(); }
@@ -170,7 +173,10 @@ std::optional<FileIdentity> FileLoader::IdentifySumFile(const RootDirectory::Lis
 void FileLoader::AddKnownDigest(const std::string& directory, const std::string& name, LoadedFile& loaded) const {
   std::string known;
   if (loaded.sum_file) {
-    known = DigestInSumFile(ReadSumFile(root_, JoinPath(directory, SumFileOf(name))), name);
+    const absl::StatusOr<std::string> text = ReadSumFile(root_, JoinPath(directory, SumFileOf(name)));
+    // What may pass does; what is not to be read stays so until it changes.
+    if (!text.ok() && !absl::IsPermissionDenied(text.status())) loaded.try_again = true;
+    if (text.ok()) known = DigestInSumFile(*text, name);
   }
   if (known.empty()) known = DigestInBlobPath(RootDirectory::RealPath(*loaded.file->file));
   if (options_.fingerprint == FingerprintMode::kSampled) {

@@ -13,11 +13,13 @@
 #include <cstddef>
 #include <cstring>
 #include <memory>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "lib/security/loopback.h"
+#include "server/listen_address.h"
 #include "tensorferry/files/unique_fd.h"
 #include "tensorferry/quote.h"
 
@@ -47,7 +49,8 @@ absl::StatusOr<std::vector<SocketAddress>> UnixAddresses(const std::string& addr
 
 // What a host and a port stand for. For all addresses gRPC takes IPv6's, which IPv4's clients reach, too, or those of
 // IPv4 where there is no IPv6.
-absl::StatusOr<std::vector<SocketAddress>> NetworkAddresses(const std::string& address) {
+absl::StatusOr<std::vector<SocketAddress>> NetworkAddresses(std::string_view listen_address) {
+  const std::string address(WithoutScheme(listen_address));
   const std::size_t colon = address.rfind(':');
   std::string host = address.substr(0, colon);
   if (host.starts_with('[')) host = host.substr(1, host.size() - 2);

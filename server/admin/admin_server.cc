@@ -95,18 +95,24 @@ class AdminServer::Http final : public httplib::Server {
     thread_ = std::thread([this] {
       while (true) {
         listen_after_bind();
-        if (stopping_) return;
+        if (stopping_) break;
         // accept() may fail for reasons of the network, which httplib takes for the end.
         std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        if (stopping_) break;
         bind_to_port(host_, port_);
       }
+      ended_ = true;
     });
     while (!is_running()) std::this_thread::yield();
   }
 
   void Stop() {
     stopping_ = true;
-    stop();
+    // It may be about to listen again.
+    while (!ended_) {
+      stop();
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
     thread_.join();
   }
 
@@ -125,6 +131,7 @@ class AdminServer::Http final : public httplib::Server {
   std::string host_;
   int port_ = 0;
   std::atomic<bool> stopping_ = false;
+  std::atomic<bool> ended_ = false;
   std::thread thread_;
 };
 
