@@ -56,7 +56,7 @@ add_group() {
       ;;
     sanitizers)
       wanted+=(
-        clang              # the presets tsan and fuzz; asan takes gcc's own
+        clang              # the presets asan, tsan and fuzz; with sanitizers gcc takes three times as long
         libclang-rt-14-dev # the sanitizers' and libFuzzer's runtime libraries
       )
       ;;

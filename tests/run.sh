@@ -34,7 +34,8 @@ benchmarks=OFF
 around=()
 case "$preset" in
   release) benchmarks=ON ;; # built, not run
-  debug | asan) ;;
+  debug) ;;
+  asan) packages+=(sanitizers) ;;
   tsan)
     packages+=(sanitizers)
     # ThreadSanitizer takes fixed addresses, which some kernels give to others.
