@@ -40,6 +40,7 @@ Assembler::Assembler(std::vector<ExpectedPart> parts, std::string generation, st
       confirmed_(parts_.size(), false),
       unconfirmed_(parts_.size()),
       asked_(parts_.size()) {
+  results_.reserve(parts_.size());
   next_.reserve(parts_.size());
   for (const ExpectedPart& part : parts_) next_.push_back(part.begin);
   std::iota(asked_.begin(), asked_.end(), std::size_t{0});
@@ -66,13 +67,13 @@ std::vector<RemainingRange> Assembler::Resume() {
 }
 
 absl::Status Assembler::Add(const wire::DecodedChunk& chunk) {
-  if (chunk.head.has_header() == has_header_) {
+  if (chunk.head->has_header() == has_header_) {
     return BrokenProtocol(has_header_ ? "a second header" : "it does not begin with a header");
   }
-  if (chunk.head.has_header()) {
-    if (absl::Status status = AddHeader(chunk.head.header()); !status.ok()) return status;
+  if (chunk.head->has_header()) {
+    if (absl::Status status = AddHeader(chunk.head->header()); !status.ok()) return status;
   }
-  for (const v1::ReadResult& result : chunk.head.results()) {
+  for (const v1::ReadResult& result : chunk.head->results()) {
     if (absl::Status status = AddResult(result); !status.ok()) return status;
   }
   return AddData(chunk);
@@ -150,7 +151,7 @@ absl::Status Assembler::AddData(const wire::DecodedChunk& chunk) {
   auto piece = chunk.data.begin();
   std::span<const std::byte> bytes;
   std::vector<std::span<const std::byte>> pieces;
-  for (const v1::Segment& segment : chunk.head.segments()) {
+  for (const v1::Segment& segment : chunk.head->segments()) {
     const absl::StatusOr<std::size_t> index = PartOf(segment);
     if (!index.ok()) return index.status();
     pieces.clear();

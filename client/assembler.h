@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -18,8 +19,8 @@ namespace tensorferry {
 
 // A part of a read's result that one stream shall bring.
 struct ExpectedPart {
-  // For messages, and to be found again in the answer: the name of the tensor or file.
-  std::string name;
+  // For messages, and to be found again in the answer: the name of the tensor or file, which is the caller's.
+  std::string_view name;
   // Whether the result is a file's bytes, which have no dtype.
   bool is_file = false;
   // The half-open range of the result.
@@ -46,7 +47,7 @@ struct RemainingRange {
 // to the same promise together. Knows nothing of networks. Not safe for concurrent use.
 class Assembler {
  public:
-  // `generation` and `fingerprint` are demanded unless they are empty. The destinations must outlive this.
+  // `generation` and `fingerprint` are demanded unless they are empty. Names and destinations must outlive this.
   Assembler(std::vector<ExpectedPart> parts, std::string generation, std::string fingerprint);
 
   // Takes the next chunk. Errors: DATA_LOSS: the stream breaks the protocol; ABORTED: another generation or fingerprint

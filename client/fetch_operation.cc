@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 #include <utility>
@@ -44,10 +45,13 @@ FetchOperation::FetchOperation(std::span<const std::unique_ptr<Link>> links, std
     for (const StreamRequest& request : lane) {
       for (const ExpectedPart& part : request.parts) {
         bytes_total_ += part.end - part.begin;
-        destinations_.insert(part.destination);
+        destinations_.push_back(part.destination);
       }
     }
   }
+  std::ranges::sort(destinations_);
+  const auto repeated = std::ranges::unique(destinations_);
+  destinations_.erase(repeated.begin(), repeated.end());
 }
 
 absl::StatusOr<FetchResult> FetchOperation::Run() {
@@ -62,7 +66,7 @@ absl::StatusOr<FetchResult> FetchOperation::Run() {
 }
 
 absl::Status FetchOperation::FillDestinations() {
-  const FetchLimits limits{.deadline = deadline_, .stop_token = stop_.get_token()};
+  const FetchLimits limits{.deadline = deadline_, .stop_token = stop_.get_token(), .bytes_total = bytes_total_};
   for (Destination* destination : destinations_) {
     if (absl::Status status = destination->Begin(limits); !status.ok()) return status;
   }
@@ -139,7 +143,7 @@ absl::Status FetchOperation::RunStream(Connection& connection, const std::string
     absl::Status status = assembler.Add(*chunk);
     // What was written before an error stays, and is not asked for again.
     bytes_done_ += assembler.received_bytes() - before;
-    if (status.ok() && chunk->head.has_header()) status = AgreeOn(assembler.generation());
+    if (status.ok() && chunk->head->has_header()) status = AgreeOn(assembler.generation());
     if (!status.ok()) return status;
     if (report_progress) ReportProgress();
   }

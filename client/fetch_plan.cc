@@ -26,20 +26,18 @@ class LaneBuilder {
 
   void Add(std::size_t index, std::int64_t begin, std::int64_t end) {
     const Read& read = reads_[index];
-    v1::Read message;
+    if (plan_ == nullptr || request_bytes_ > kMaxRequestBytes) {
+      Flush();
+      request_bytes_ = 0;
+      plan_ = Request<v1::GetTensorsRequest>();
+    }
+    v1::Read& message = *plan_->add_reads();
     message.set_tensor(read.tensor);
     if (read.slice) *message.mutable_slice() = wire::ToProto(*read.slice);
     message.set_read_offset(begin);
     // 0 would mean everything: nothing is asked for only where the result is empty.
     message.set_read_limit(end - begin);
-    const std::size_t size = message.ByteSizeLong();
-    if (plan_ == nullptr || request_bytes_ + size > kMaxRequestBytes) {
-      Flush();
-      request_bytes_ = 0;
-      plan_ = Request<v1::GetTensorsRequest>();
-    }
-    request_bytes_ += size;
-    *plan_->add_reads() = std::move(message);
+    request_bytes_ += message.ByteSizeLong();
     current_.parts.push_back({.name = read.tensor,
                               .begin = begin,
                               .end = end,
@@ -159,7 +157,7 @@ StreamRequest PlanFileFetch(std::string_view model, std::string_view file, const
   StreamRequest stream;
   stream.method = "GetFile";
   stream.message = std::move(request);
-  stream.parts.push_back({.name = std::string(file),
+  stream.parts.push_back({.name = file,
                           .is_file = true,
                           .begin = offset,
                           .end = offset + destination.size_bytes(),

@@ -17,7 +17,7 @@
 
 namespace tensorferry {
 
-// One RPC of a fetch: what to send, and what must come back.
+// One RPC of a fetch: what to send, and what must come back. Refers to the names that the caller gave.
 struct StreamRequest {
   std::string method;
   std::unique_ptr<google::protobuf::Message> message;

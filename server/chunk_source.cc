@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/chunk_source.h"
 
+#include <google/protobuf/arena.h>
+
 #include <algorithm>
 #include <functional>
 #include <limits>
@@ -92,31 +94,36 @@ void ChunkSource::FindStretches() {
 }
 
 bool ChunkSource::NextIsReady() const {
-  if (!started_ || results_sent_ < plan_.results.size() || !keeps_checksums() || !cursor_) return false;
+  if (!started_ || results_sent_ < plan_.reads.size() || !keeps_checksums() || !cursor_) return false;
   const PlannedRead& read = plan_.reads[order_[order_position_]];
   return IsReadyBlock(*read.file, FilePosition(read), StretchBytes(read));
 }
 
 absl::StatusOr<grpc::ByteBuffer> ChunkSource::Next() {
-  v1::Chunk head;
+  google::protobuf::Arena arena;
+  v1::Chunk& head = *google::protobuf::Arena::CreateMessage<v1::Chunk>(&arena);
   if (!std::exchange(started_, true)) *head.mutable_header() = plan_.header;
   AnnounceResults(head);
   Data data;
-  if (results_sent_ == plan_.results.size()) {
+  if (results_sent_ == plan_.reads.size()) {
     if (absl::Status status = AddSegments(head, data); !status.ok()) return status;
   }
   FlushGathered(data);
   data_bytes_ += data.size_bytes;
   if (done()) in_flight_.reset();
-  return wire::EncodeChunk(std::move(head), data.slices, data.crc);
+  return wire::EncodeChunk(head, data.slices, data.crc);
 }
 
 void ChunkSource::AnnounceResults(v1::Chunk& head) {
   std::size_t size = 0;
-  while (results_sent_ < plan_.results.size() && size < kMaxResultsBytes) {
-    v1::ReadResult& result = plan_.results[results_sent_++];
+  while (results_sent_ < plan_.reads.size() && size < kMaxResultsBytes) {
+    const PlannedRead& read = plan_.reads[results_sent_++];
+    v1::ReadResult& result = *head.add_results();
+    result.set_name(read.name.data(), read.name.size());
+    result.set_dtype(read.dtype.data(), read.dtype.size());
+    result.mutable_shape()->Add(read.slice.shape().begin(), read.slice.shape().end());
+    result.set_size_bytes(read.slice.size_bytes());
     size += result.ByteSizeLong();
-    *head.add_results() = std::move(result);
   }
 }
 
@@ -240,10 +247,13 @@ void ChunkSource::FlushGathered(Data& data) {
 }
 
 absl::Status ChunkSource::CheckUnchanged() const {
-  std::set<const MappedFile*> files;
-  for (const PlannedRead& read : plan_.reads) files.insert(read.file.get());
-  for (const MappedFile* file : files) {
-    if (absl::Status status = file->CheckUnchanged(); !status.ok()) return status;
+  std::set<const MappedFile*> checked;
+  const MappedFile* last = nullptr;  // in most plans many reads of a file follow each other
+  for (const PlannedRead& read : plan_.reads) {
+    if (read.file.get() == last) continue;
+    last = read.file.get();
+    if (!checked.insert(last).second) continue;
+    if (absl::Status status = last->CheckUnchanged(); !status.ok()) return status;
   }
   return absl::OkStatus();
 }

@@ -36,7 +36,7 @@ class ChunkSource {
   // Whether a message was taken.
   bool started() const { return started_; }
   // Whether all messages were taken. The first message stands even if there is no data.
-  bool done() const { return started_ && results_sent_ == plan_.results.size() && order_position_ == order_.size(); }
+  bool done() const { return started_ && results_sent_ == plan_.reads.size() && order_position_ == order_.size(); }
 
   // Whether the next message is one block of a file that can be sent as it is, so that Next neither waits nor computes.
   bool NextIsReady() const;

@@ -12,12 +12,12 @@
 namespace tensorferry::server {
 
 absl::StatusOr<StreamPlan> PlanGetTensors(const Catalog& catalog, const v1::GetTensorsRequest& request) {
-  const absl::StatusOr<std::shared_ptr<const Model>> model = FindModel(catalog, request.model(), request.generation());
+  absl::StatusOr<std::shared_ptr<const Model>> model = FindModel(catalog, request.model(), request.generation());
   if (!model.ok()) return model.status();
-  StreamPlan plan;
-  plan.header.set_generation((*model)->generation());
+  StreamPlan plan(*std::move(model));
+  plan.reads.reserve(static_cast<std::size_t>(request.reads_size()));
   for (int i = 0; i < request.reads_size(); ++i) {
-    if (const absl::Status status = AddRead(**model, request.reads(i), plan); !status.ok()) {
+    if (const absl::Status status = AddRead(request.reads(i), plan); !status.ok()) {
       return absl::Status(status.code(), fmt::format("model {}: read {}: {}", Quote(request.model()), i,
                                                      std::string(status.message())));
     }

@@ -33,8 +33,7 @@ std::optional<std::size_t> FindTensor(const Model& model, std::string_view name,
 }
 
 // Limits a read to what it asked for and adds it.
-absl::Status Add(PlannedRead read, std::int64_t read_offset, std::int64_t read_limit, v1::ReadResult result,
-                 StreamPlan& plan) {
+absl::Status Add(PlannedRead read, std::int64_t read_offset, std::int64_t read_limit, StreamPlan& plan) {
   const std::int64_t size = read.slice.size_bytes();
   if (read_offset < 0 || read_limit < 0) {
     return absl::InvalidArgumentError(
@@ -45,11 +44,8 @@ absl::Status Add(PlannedRead read, std::int64_t read_offset, std::int64_t read_l
   }
   read.result_begin = read_offset;
   read.result_end = read_limit == 0 ? size : read_offset + std::min(read_limit, size - read_offset);
-  result.set_size_bytes(size);
-  result.mutable_shape()->Add(read.slice.shape().begin(), read.slice.shape().end());
   plan.header.set_read_count(plan.header.read_count() + 1);
   plan.header.set_size_bytes(plan.header.size_bytes() + read.result_end - read.result_begin);
-  plan.results.push_back(std::move(result));
   plan.reads.push_back(std::move(read));
   return absl::OkStatus();
 }
@@ -65,47 +61,48 @@ absl::StatusOr<std::shared_ptr<const Model>> FindModel(const Catalog& catalog, c
                                         (*model)->generation(), Quote(generation)));
 }
 
-absl::Status AddRead(const Model& model, const v1::Read& read, StreamPlan& plan) {
-  const std::optional<std::size_t> index = FindTensor(model, read.tensor(), plan.next_tensor);
+StreamPlan::StreamPlan(std::shared_ptr<const Model> whose) : model(std::move(whose)) {
+  header.set_generation(model->generation());
+}
+
+absl::Status AddRead(const v1::Read& read, StreamPlan& plan) {
+  const std::optional<std::size_t> index = FindTensor(*plan.model, read.tensor(), plan.next_tensor);
   if (!index) return absl::NotFoundError(fmt::format("there is no tensor {} in the model", Quote(read.tensor())));
   plan.next_tensor = *index + 1;
-  const Model::TensorRef tensor = model.tensor(*index);
+  const Model::TensorRef tensor = plan.model->tensor(*index);
   absl::StatusOr<SlicePlan> slice = PlanSlice(read, tensor.view);
   if (!slice.ok()) return WithSubject("tensor", read.tensor(), slice.status());
-  v1::ReadResult result;
-  result.set_name(read.tensor());
-  result.set_dtype(std::string(DtypeName(tensor.view.dtype)));
-  PlannedRead planned{.file = tensor.file->file,
+  PlannedRead planned{.name = tensor.view.name,
+                      .dtype = DtypeName(tensor.view.dtype),
+                      .file = tensor.file->file,
                       .source_offset = tensor.file->tensors->data_offset() + tensor.view.begin,
                       .source_size_bytes = tensor.view.size_bytes(),
                       .slice = *std::move(slice)};
-  const absl::Status added = Add(std::move(planned), read.read_offset(), read.read_limit(), std::move(result), plan);
+  const absl::Status added = Add(std::move(planned), read.read_offset(), read.read_limit(), plan);
   return added.ok() ? added : WithSubject("tensor", read.tensor(), added);
 }
 
-absl::Status AddFile(const Model& model, const std::string& file, std::int64_t read_offset, std::int64_t read_limit,
-                     StreamPlan& plan) {
-  const ModelFile* found = model.FindFile(file);
+absl::Status AddFile(const std::string& file, std::int64_t read_offset, std::int64_t read_limit, StreamPlan& plan) {
+  const ModelFile* found = plan.model->FindFile(file);
   if (found == nullptr) return absl::NotFoundError(fmt::format("there is no file {} in the model", Quote(file)));
   const std::int64_t size = found->file->size_bytes();
-  v1::ReadResult result;
-  result.set_name(file);
-  PlannedRead planned{.file = found->file,
+  PlannedRead planned{.name = found->name,
+                      .dtype = {},
+                      .file = found->file,
                       .source_offset = 0,
                       .source_size_bytes = size,
                       .slice = SlicePlan::Whole(std::span(&size, 1), size)};
   plan.header.set_fingerprint(found->fingerprint);
-  const absl::Status added = Add(std::move(planned), read_offset, read_limit, std::move(result), plan);
+  const absl::Status added = Add(std::move(planned), read_offset, read_limit, plan);
   return added.ok() ? added : WithSubject("file", file, added);
 }
 
 absl::StatusOr<StreamPlan> PlanOneRead(const Catalog& catalog, const std::string& model, const std::string& generation,
                                        const v1::Read& read) {
-  const absl::StatusOr<std::shared_ptr<const Model>> found = FindModel(catalog, model, generation);
+  absl::StatusOr<std::shared_ptr<const Model>> found = FindModel(catalog, model, generation);
   if (!found.ok()) return found.status();
-  StreamPlan plan;
-  plan.header.set_generation((*found)->generation());
-  if (absl::Status status = AddRead(**found, read, plan); !status.ok()) return WithSubject("model", model, status);
+  StreamPlan plan(*std::move(found));
+  if (absl::Status status = AddRead(read, plan); !status.ok()) return WithSubject("model", model, status);
   return plan;
 }
 

@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -20,6 +20,10 @@ namespace tensorferry::server {
 
 // A read that was held against its model: which bytes of which mapping make up its result.
 struct PlannedRead {
+  // Of the tensor or the file; the plan's model has it.
+  std::string_view name;
+  // Empty for a file.
+  std::string_view dtype;
   std::shared_ptr<const MappedFile> file;
   // The tensor's (or file's) bytes in the mapping.
   std::int64_t source_offset = 0;
@@ -32,10 +36,11 @@ struct PlannedRead {
 
 // Everything one stream will send. Keeps alive what it refers to, so a new catalog does not disturb it.
 struct StreamPlan {
+  explicit StreamPlan(std::shared_ptr<const Model> whose);
+
+  std::shared_ptr<const Model> model;
   v1::StreamHeader header;
-  // Both in the order of the request.
-  std::vector<v1::ReadResult> results;
-  std::vector<PlannedRead> reads;
+  std::vector<PlannedRead> reads;  // in the order of the request
   // The place of the tensor behind the last one in the model's order of names: most plans ask for it next.
   std::size_t next_tensor = 0;
 };
@@ -45,13 +50,12 @@ struct StreamPlan {
 absl::StatusOr<std::shared_ptr<const Model>> FindModel(const Catalog& catalog, const std::string& name,
                                                        const std::string& generation);
 
-// Holds a read against its model and adds it to `plan`. Errors: NOT_FOUND: no such tensor; INVALID_ARGUMENT: the slice
+// Holds a read against the plan's model and adds it. Errors: NOT_FOUND: no such tensor; INVALID_ARGUMENT: the slice
 // does not fit, or a negative offset or limit; OUT_OF_RANGE: the offset is behind the result's end.
-absl::Status AddRead(const Model& model, const v1::Read& read, StreamPlan& plan);
+absl::Status AddRead(const v1::Read& read, StreamPlan& plan);
 
 // Adds a file as it is on disk. Errors: as AddRead.
-absl::Status AddFile(const Model& model, const std::string& file, std::int64_t read_offset, std::int64_t read_limit,
-                     StreamPlan& plan);
+absl::Status AddFile(const std::string& file, std::int64_t read_offset, std::int64_t read_limit, StreamPlan& plan);
 
 // The answer to a request for one read.
 absl::StatusOr<StreamPlan> PlanOneRead(const Catalog& catalog, const std::string& model, const std::string& generation,

@@ -2,6 +2,7 @@
 #include "server/tensor_service.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/arena.h>
 #include <grpcpp/impl/codegen/proto_utils.h>
 
 #include <cstddef>
@@ -56,7 +57,9 @@ absl::StatusOr<Response> Answer(const grpc::ServerContext& context, const Access
 template <typename Request, typename Planner>
 absl::Status StartStream(StreamCall& call, RpcMetrics::Call& count, const Access& access, const Catalog& catalog,
                          Planner planner, const StreamResources& resources) {
-  Request request;
+  // The thousands of reads that a plan may have are not freed one by one.
+  google::protobuf::Arena arena;
+  Request& request = *google::protobuf::Arena::CreateMessage<Request>(&arena);
   constexpr bool is_plan = std::is_same_v<Request, v1::GetTensorsRequest>;
   const std::size_t size = call.request().Length();
   if (const std::size_t limit = is_plan ? kMaxPlanBytes : kMaxRequestBytes; size > limit) return TooLarge(size, limit);

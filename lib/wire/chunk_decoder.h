@@ -2,10 +2,12 @@
 #ifndef TENSORFERRY_LIB_WIRE_CHUNK_DECODER_H_
 #define TENSORFERRY_LIB_WIRE_CHUNK_DECODER_H_
 
+#include <google/protobuf/arena.h>
 #include <grpcpp/support/byte_buffer.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -16,8 +18,10 @@ namespace tensorferry::wire {
 
 // A message of a stream, taken apart without copying its data, whose checksum matched and whose segments cover it.
 struct DecodedChunk {
+  // Where the head lives: that of many small tensors has thousands of parts, which are neither freed one by one.
+  std::unique_ptr<google::protobuf::Arena> arena = std::make_unique<google::protobuf::Arena>();
   // Everything but the data.
-  v1::Chunk head;
+  v1::Chunk* head = google::protobuf::Arena::CreateMessage<v1::Chunk>(arena.get());
   // The pieces of the data, in order; they point into the message and live as long as it does.
   std::vector<std::span<const std::byte>> data;
   std::int64_t data_size_bytes = 0;

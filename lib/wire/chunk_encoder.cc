@@ -17,9 +17,10 @@ namespace {
 using google::protobuf::io::CodedOutputStream;
 
 constexpr std::uint32_t kLengthDelimited = 2;
+constexpr std::uint32_t kFixed32 = 5;
 
-constexpr std::uint32_t LengthDelimitedTag(int field) {
-  return static_cast<std::uint32_t>(field) << 3 | kLengthDelimited;
+constexpr std::uint32_t Tag(int field, std::uint32_t wire_type) {
+  return static_cast<std::uint32_t>(field) << 3 | wire_type;
 }
 
 // Every response has its chunk in the same field; what is written for one can be read as any.
@@ -27,8 +28,9 @@ constexpr int kChunkField = v1::GetTensorResponse::kChunkFieldNumber;
 static_assert(int{v1::GetSliceResponse::kChunkFieldNumber} == kChunkField);
 static_assert(int{v1::GetTensorsResponse::kChunkFieldNumber} == kChunkField);
 static_assert(int{v1::GetFileResponse::kChunkFieldNumber} == kChunkField);
-constexpr std::uint32_t kChunkTag = LengthDelimitedTag(kChunkField);
-constexpr std::uint32_t kDataTag = LengthDelimitedTag(v1::Chunk::kDataFieldNumber);
+constexpr std::uint32_t kChunkTag = Tag(kChunkField, kLengthDelimited);
+constexpr std::uint32_t kChecksumTag = Tag(v1::Chunk::kDataCrc32CFieldNumber, kFixed32);
+constexpr std::uint32_t kDataTag = Tag(v1::Chunk::kDataFieldNumber, kLengthDelimited);
 
 std::uint32_t Checksum(std::span<const grpc::Slice> data) {
   std::uint32_t crc = 0;
@@ -40,14 +42,15 @@ std::uint32_t Checksum(std::span<const grpc::Slice> data) {
 
 }  // namespace
 
-grpc::ByteBuffer EncodeChunk(v1::Chunk head, std::span<const grpc::Slice> data, std::optional<std::uint32_t> crc) {
+grpc::ByteBuffer EncodeChunk(const v1::Chunk& head, std::span<const grpc::Slice> data,
+                             std::optional<std::uint32_t> crc) {
   std::size_t data_size = 0;
   for (const grpc::Slice& piece : data) data_size += piece.size();
-  head.set_data_crc32c(crc ? *crc : Checksum(data));
+  const std::uint32_t checksum = crc ? *crc : Checksum(data);
 
-  // The data is the field with the highest number, so it stands last and the rest is a prefix to it.
-  const std::size_t head_size = head.ByteSizeLong();
-  std::size_t chunk_size = head_size;
+  // The checksum and the data are the fields with the highest numbers, so they stand last.
+  std::size_t chunk_size = head.ByteSizeLong();
+  if (checksum != 0) chunk_size += CodedOutputStream::VarintSize32(kChecksumTag) + sizeof(checksum);
   if (data_size > 0) {
     chunk_size += CodedOutputStream::VarintSize32(kDataTag) + CodedOutputStream::VarintSize64(data_size) + data_size;
   }
@@ -63,6 +66,10 @@ grpc::ByteBuffer EncodeChunk(v1::Chunk head, std::span<const grpc::Slice> data, 
   out.WriteTag(kChunkTag);
   out.WriteVarint64(chunk_size);
   head.SerializeWithCachedSizes(&out);
+  if (checksum != 0) {
+    out.WriteTag(kChecksumTag);
+    out.WriteLittleEndian32(checksum);
+  }
   if (data_size > 0) {
     out.WriteTag(kDataTag);
     out.WriteVarint64(data_size);

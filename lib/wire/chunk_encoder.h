@@ -16,7 +16,7 @@ namespace tensorferry::wire {
 // Encodes a message of a stream: any of the four responses, which all are a Chunk in field 1. `head` is the chunk
 // without its data and checksum; `data` are the pieces of the data, which are referred to, not copied, and live as long
 // as their slices say. `crc` is the checksum of the data, if that is known; otherwise it is taken here.
-grpc::ByteBuffer EncodeChunk(v1::Chunk head, std::span<const grpc::Slice> data,
+grpc::ByteBuffer EncodeChunk(const v1::Chunk& head, std::span<const grpc::Slice> data,
                              std::optional<std::uint32_t> crc = std::nullopt);
 
 }  // namespace tensorferry::wire

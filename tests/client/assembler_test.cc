@@ -25,16 +25,16 @@ constexpr auto kDataLoss = absl::StatusCode::kDataLoss;
 class ChunkOf {
  public:
   ChunkOf&& Header(std::string generation, std::int64_t reads) && {
-    chunk_.head.mutable_header()->set_generation(std::move(generation));
-    chunk_.head.mutable_header()->set_read_count(reads);
+    chunk_.head->mutable_header()->set_generation(std::move(generation));
+    chunk_.head->mutable_header()->set_read_count(reads);
     return std::move(*this);
   }
   ChunkOf&& Fingerprint(std::string fingerprint) && {
-    chunk_.head.mutable_header()->set_fingerprint(std::move(fingerprint));
+    chunk_.head->mutable_header()->set_fingerprint(std::move(fingerprint));
     return std::move(*this);
   }
   ChunkOf&& Result(std::string name, std::string dtype, std::vector<std::int64_t> shape, std::int64_t size) && {
-    v1::ReadResult& result = *chunk_.head.add_results();
+    v1::ReadResult& result = *chunk_.head->add_results();
     result.set_name(std::move(name));
     result.set_dtype(std::move(dtype));
     result.mutable_shape()->Add(shape.begin(), shape.end());
@@ -42,7 +42,7 @@ class ChunkOf {
     return std::move(*this);
   }
   ChunkOf&& Data(std::int64_t read, std::int64_t offset, std::string bytes) && {
-    v1::Segment& segment = *chunk_.head.add_segments();
+    v1::Segment& segment = *chunk_.head->add_segments();
     segment.set_read(read);
     segment.set_result_offset(offset);
     segment.set_size_bytes(static_cast<std::int64_t>(bytes.size()));

@@ -50,7 +50,6 @@ class ChunkSourceTest : public ::testing::Test {
   }
 
   std::vector<std::string> Run(StreamPlan plan, IoMode io) {
-    plan.header.set_generation(model_->generation());
     std::vector<std::string> bytes(plan.reads.size());
     std::vector<std::int64_t> next;
     for (const PlannedRead& read : plan.reads) next.push_back(read.result_begin);
@@ -66,15 +65,15 @@ class ChunkSourceTest : public ::testing::Test {
       EXPECT_TRUE(message.ok()) << message.status();
       const absl::StatusOr<wire::DecodedChunk> chunk = wire::DecodeChunk(*message);
       EXPECT_TRUE(chunk.ok()) << chunk.status();
-      EXPECT_EQ(chunk->head.has_header(), std::exchange(first, false));
+      EXPECT_EQ(chunk->head->has_header(), std::exchange(first, false));
       EXPECT_EQ(pinned->value(), chunk->data_size_bytes);
-      results += static_cast<std::size_t>(chunk->head.results_size());
+      results += static_cast<std::size_t>(chunk->head->results_size());
       EXPECT_TRUE(chunk->data_size_bytes == 0 || results == reads) << "data before all results";
       EXPECT_LE(chunk->data_size_bytes, static_cast<std::int64_t>(chunk_bytes_));
       std::string data;
       for (const auto piece : chunk->data) data += test::AsString(piece);
       std::size_t position = 0;
-      for (const v1::Segment& segment : chunk->head.segments()) {
+      for (const v1::Segment& segment : chunk->head->segments()) {
         const auto read = static_cast<std::size_t>(segment.read());
         EXPECT_EQ(segment.result_offset(), next.at(read)) << "the segments of a read come in order";
         next[read] += segment.size_bytes();
@@ -106,8 +105,8 @@ v1::Read ReadOf(const std::string& tensor, std::int64_t offset = 0, std::int64_t
 
 TEST_F(ChunkSourceTest, TensorOfManyChunksIsExact) {
   Serve({{"t", Dtype::kU8, {300'001}}});
-  StreamPlan plan;
-  TF_ASSERT_OK(AddRead(*model_, ReadOf("t"), plan));
+  StreamPlan plan(model_);
+  TF_ASSERT_OK(AddRead(ReadOf("t"), plan));
   EXPECT_EQ(plan.header.size_bytes(), 300'001);
   EXPECT_EQ(Run(plan).at(0), data_);
 }
@@ -119,11 +118,11 @@ TEST_F(ChunkSourceTest, RunsOfWholeBlocksAreExactWhereverTheyBeginAndWhateverThe
   const SliceSpec spec{.dimensions = {Range{}, Range{random_.Between(0, 100), std::nullopt, 1}}};
   for (const std::size_t chunk_bytes : std::initializer_list<std::size_t>{1 << 20, 1 << 20, 3 << 20, 64 << 10}) {
     chunk_bytes_ = chunk_bytes;
-    StreamPlan plan;
+    StreamPlan plan(model_);
     v1::Read slice = ReadOf("rows", random_.Between(0, 2 << 20));
     *slice.mutable_slice() = wire::ToProto(spec);
     for (const v1::Read& read : {ReadOf("z"), ReadOf("rows"), slice, ReadOf("a"), ReadOf("rows", 1 << 20, 2 << 20)}) {
-      TF_ASSERT_OK(AddRead(*model_, read, plan));
+      TF_ASSERT_OK(AddRead(read, plan));
     }
     const std::vector<std::string> bytes = Run(plan);
     EXPECT_TRUE(bytes[0] == DataOf("z"));
@@ -146,8 +145,8 @@ TEST_F(ChunkSourceTest, BlockThatChangedSinceItsChecksumWasTakenIsNoticedByTheRe
     Serve(tensors);
     chunk_bytes_ = 1 << 20;
     const auto messages_with_mismatch = [&] {
-      StreamPlan plan;
-      for (const test::TensorSpec& tensor : tensors) EXPECT_TRUE(AddRead(*model_, ReadOf(tensor.name), plan).ok());
+      StreamPlan plan(model_);
+      for (const test::TensorSpec& tensor : tensors) EXPECT_TRUE(AddRead(ReadOf(tensor.name), plan).ok());
       ChunkSource source(std::move(plan), IoMode::kMmap, BufferPool::Create(chunk_bytes_),
                          std::make_shared<PinnedBytes>(), nullptr);
       int mismatches = 0;
@@ -174,7 +173,7 @@ TEST_F(ChunkSourceTest, ReadsInAndOutOfTheOrderOfTheFileAreExact) {
   Serve(tensors);
   for (const std::size_t chunk_bytes : std::initializer_list<std::size_t>{1 << 20, 64 << 10}) {
     chunk_bytes_ = chunk_bytes;
-    StreamPlan plan;
+    StreamPlan plan(model_);
     std::vector<std::string> expected;
     for (const test::TensorSpec& tensor : tensors) {
       if (random_.OneIn(10)) continue;  // a hole
@@ -184,7 +183,7 @@ TEST_F(ChunkSourceTest, ReadsInAndOutOfTheOrderOfTheFileAreExact) {
       if (random_.OneIn(10)) read.set_read_limit(random_.Between(1, 6'000));
       const std::string part = data.substr(static_cast<std::size_t>(read.read_offset()));
       expected.push_back(read.read_limit() == 0 ? part : part.substr(0, static_cast<std::size_t>(read.read_limit())));
-      TF_ASSERT_OK(AddRead(*model_, read, plan));
+      TF_ASSERT_OK(AddRead(read, plan));
     }
     EXPECT_TRUE(Run(plan) == expected);
   }
@@ -194,19 +193,19 @@ TEST_F(ChunkSourceTest, EveryOffsetAndLimitGivesThatPart) {
   Serve({{"t", Dtype::kI16, {40, 50}}});
   SliceSpec spec{.dimensions = {Range{1, 39, 3}, Range{5, 17, 1}}};
   const std::string all = [&] {
-    StreamPlan plan;
+    StreamPlan plan(model_);
     v1::Read read = ReadOf("t");
     *read.mutable_slice() = wire::ToProto(spec);
-    EXPECT_TRUE(AddRead(*model_, read, plan).ok());
+    EXPECT_TRUE(AddRead(read, plan).ok());
     return Run(plan).at(0);
   }();
   ASSERT_EQ(all.size(), 13U * 12 * 2);
   for (std::size_t offset = 0; offset <= all.size(); ++offset) {
     const auto limit = random_.Between(0, 100);
-    StreamPlan plan;
+    StreamPlan plan(model_);
     v1::Read read = ReadOf("t", static_cast<std::int64_t>(offset), limit);
     *read.mutable_slice() = wire::ToProto(spec);
-    TF_ASSERT_OK(AddRead(*model_, read, plan));
+    TF_ASSERT_OK(AddRead(read, plan));
     EXPECT_EQ(Run(plan).at(0), all.substr(offset, limit == 0 ? std::string::npos : static_cast<std::size_t>(limit)));
   }
 }
@@ -219,8 +218,8 @@ TEST_F(ChunkSourceTest, PlanOfManySmallAndLargeReadsIsExact) {
                        {random_.OneIn(20) ? random_.Between(0, 200'000) : random_.Between(0, 300)}});
   }
   Serve(tensors);
-  StreamPlan plan;
-  for (std::size_t i = tensors.size(); i-- > 0;) TF_ASSERT_OK(AddRead(*model_, ReadOf(tensors[i].name), plan));
+  StreamPlan plan(model_);
+  for (std::size_t i = tensors.size(); i-- > 0;) TF_ASSERT_OK(AddRead(ReadOf(tensors[i].name), plan));
   const std::vector<std::string> bytes = Run(plan);
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     EXPECT_EQ(bytes[tensors.size() - 1 - i], DataOf(tensors[i].name)) << i;
@@ -229,15 +228,15 @@ TEST_F(ChunkSourceTest, PlanOfManySmallAndLargeReadsIsExact) {
 
 TEST_F(ChunkSourceTest, ManyResultsAreAnnouncedOverSeveralMessages) {
   Serve({{std::string(2000, 'n'), Dtype::kU8, {3}}});
-  StreamPlan plan;
-  for (int i = 0; i < 1000; ++i) TF_ASSERT_OK(AddRead(*model_, ReadOf(tensors_[0].name), plan));
+  StreamPlan plan(model_);
+  for (int i = 0; i < 1000; ++i) TF_ASSERT_OK(AddRead(ReadOf(tensors_[0].name), plan));
   for (const std::string& bytes : Run(plan)) EXPECT_EQ(bytes, data_);
 }
 
 TEST_F(ChunkSourceTest, EmptyResultIsOneMessage) {
   Serve({{"t", Dtype::kF32, {0, 5}}});
-  StreamPlan plan;
-  TF_ASSERT_OK(AddRead(*model_, ReadOf("t"), plan));
+  StreamPlan plan(model_);
+  TF_ASSERT_OK(AddRead(ReadOf("t"), plan));
   EXPECT_EQ(Run(plan).at(0), "");
 }
 
@@ -259,8 +258,8 @@ TEST_F(ChunkSourceTest, RandomSlicesOfAllDtypesEqualBruteForce) {
     }
     v1::Read read = ReadOf("t");
     *read.mutable_slice() = wire::ToProto(spec);
-    StreamPlan plan;
-    const absl::Status status = AddRead(*model_, read, plan);
+    StreamPlan plan(model_);
+    const absl::Status status = AddRead(read, plan);
     const auto expected = test::SliceByBruteForce(spec, dtype, tensors_[0].shape);
     ASSERT_EQ(status.ok(), expected.has_value()) << status << " " << spec.ToString();
     if (!expected) continue;
@@ -275,8 +274,8 @@ TEST_F(ChunkSourceTest, FileThatShrankIsAnErrorWithPread) {
   for (const bool short_runs : {false, true}) {
     v1::Read read = ReadOf("t");
     if (short_runs) *read.mutable_slice() = wire::ToProto(SliceSpec{.dimensions = {Range{}, Range{0, 10, 1}}});
-    StreamPlan plan;
-    TF_ASSERT_OK(AddRead(*model_, read, plan));
+    StreamPlan plan(model_);
+    TF_ASSERT_OK(AddRead(read, plan));
     std::filesystem::resize_file(directory_.Path("m.safetensors"), 200'000);
     ChunkSource source(std::move(plan), IoMode::kPread, BufferPool::Create(1 << 20), std::make_shared<PinnedBytes>(),
                        nullptr);
@@ -286,16 +285,16 @@ TEST_F(ChunkSourceTest, FileThatShrankIsAnErrorWithPread) {
 
 TEST_F(ChunkSourceTest, BadReadsAreNamed) {
   Serve({{"t", Dtype::kU8, {10}}});
-  StreamPlan plan;
+  StreamPlan plan(model_);
   using ::testing::HasSubstr;
-  EXPECT_THAT(AddRead(*model_, ReadOf("u"), plan), test::StatusIs(absl::StatusCode::kNotFound, HasSubstr("\"u\"")));
-  EXPECT_THAT(AddRead(*model_, ReadOf("t", 11), plan),
+  EXPECT_THAT(AddRead(ReadOf("u"), plan), test::StatusIs(absl::StatusCode::kNotFound, HasSubstr("\"u\"")));
+  EXPECT_THAT(AddRead(ReadOf("t", 11), plan),
               test::StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("read_offset 11 is behind the result of 10")));
-  EXPECT_THAT(AddRead(*model_, ReadOf("t", -1), plan), test::StatusIs(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(AddRead(*model_, ReadOf("t", 0, -1), plan), test::StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(AddRead(ReadOf("t", -1), plan), test::StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(AddRead(ReadOf("t", 0, -1), plan), test::StatusIs(absl::StatusCode::kInvalidArgument));
   v1::Read read = ReadOf("t");
   read.mutable_slice()->add_dimensions();
-  EXPECT_THAT(AddRead(*model_, read, plan),
+  EXPECT_THAT(AddRead(read, plan),
               test::StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("neither an index nor a range")));
   EXPECT_TRUE(plan.reads.empty());
 }

@@ -104,7 +104,7 @@ TEST(ChunkTest, DecodesInWhateverPiecesItArrives) {
     TF_ASSERT_OK_AND_ASSIGN(const DecodedChunk chunk, DecodeChunk(message));
     EXPECT_EQ(DataOf(chunk), "hello world!");
     EXPECT_EQ(chunk.data_size_bytes, 12);
-    EXPECT_EQ(chunk.head.results(1).name(), "b");
+    EXPECT_EQ(chunk.head->results(1).name(), "b");
   }
 }
 
@@ -124,7 +124,7 @@ TEST(ChunkTest, ChunkWithoutDataIsDecoded) {
   grpc::ByteBuffer message = Encode(head, {});
   TF_ASSERT_OK_AND_ASSIGN(const DecodedChunk chunk, DecodeChunk(message));
   EXPECT_EQ(chunk.data_size_bytes, 0);
-  EXPECT_TRUE(chunk.head.has_header());
+  EXPECT_TRUE(chunk.head->has_header());
 }
 
 TEST(ChunkTest, UnknownFieldsAreSkipped) {

@@ -14,10 +14,12 @@
 
 namespace tensorferry {
 
-// How long a fetch lets its destinations wait: until the deadline (DEADLINE_EXCEEDED), or a stop (CANCELLED).
+// How long a fetch lets its destinations wait: until the deadline (DEADLINE_EXCEEDED), or a stop (CANCELLED); and how
+// many bytes it brings to all of them together.
 struct FetchLimits {
   absl::Time deadline = absl::InfiniteFuture();
   std::stop_token stop_token = {};
+  std::int64_t bytes_total = 0;
 };
 
 // Memory the caller owns that a fetch fills: of a fixed size, writable at any offset. This is the seam behind which
@@ -57,11 +59,13 @@ class HostDestination final : public Destination {
   explicit HostDestination(std::span<std::byte> memory) : memory_(memory) {}
 
   std::int64_t size_bytes() const override { return static_cast<std::int64_t>(memory_.size()); }
+  absl::Status Begin(const FetchLimits& limits) override;
   absl::Status Write(std::int64_t offset, std::span<const std::byte> data) override;
   absl::Status Finish() override { return absl::OkStatus(); }
 
  private:
   std::span<std::byte> memory_;
+  std::int64_t bytes_total_ = 0;
 };
 
 // A run of an open file, beginning at `file_offset`. Does not own the descriptor; `path` is for messages. Finish does
