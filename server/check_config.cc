@@ -3,12 +3,10 @@
 
 #include <fmt/format.h>
 
-#include <cstdint>
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "server/admin/admin_server.h"
 #include "server/metrics/metrics.h"
 #include "server/security/security.h"
@@ -27,18 +25,11 @@ bool Report(const absl::Status& status) {
 bool ReportRoot(const std::string& root) {
   const absl::StatusOr<std::shared_ptr<const Catalog>> catalog = Catalog::Load(root);
   if (!catalog.ok()) return Report(catalog.status());
-  std::int64_t ready = 0;
-  std::string failed;
+  fmt::print("root {}: {} models can be served\n", Quote(root), (*catalog)->CountListed().ready);
   for (const auto& [name, entry] : (*catalog)->entries()) {
-    if (!entry.listed) continue;
-    if (entry.model.ok()) {
-      ++ready;
-    } else {
-      failed +=
-          fmt::format("model {}: cannot be served: {}\n", Quote(name), std::string(entry.model.status().message()));
-    }
+    if (!entry.listed || entry.model.ok()) continue;
+    fmt::print("model {}: cannot be served: {}\n", Quote(name), std::string(entry.model.status().message()));
   }
-  fmt::print("root {}: {} models can be served\n{}", Quote(root), ready, failed);
   return true;
 }
 

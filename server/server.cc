@@ -177,12 +177,11 @@ std::int64_t Server::Shutdown(std::chrono::steady_clock::time_point deadline, co
 }
 
 Levels Server::levels() const {
-  Levels levels{.active_streams = active_streams(), .pinned_bytes = resources_.pinned->value()};
-  const std::shared_ptr<const Catalog> catalog = catalog_.Get();
-  for (const auto& [name, entry] : catalog->entries()) {
-    if (entry.listed) ++(entry.model.ok() ? levels.models_ready : levels.models_failed);
-  }
-  return levels;
+  const Catalog::Counts models = catalog_.Get()->CountListed();
+  return {.active_streams = active_streams(),
+          .pinned_bytes = resources_.pinned->value(),
+          .models_ready = models.ready,
+          .models_failed = models.failed};
 }
 
 }  // namespace tensorferry::server
