@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 import harness
 import stock_client
 from stock_client import pb
-from tensor_files import TensorToWrite, make_tensor, write_big_file, write_safetensors
+from tensor_files import TensorToWrite, make_tensor, write_big_file, write_safetensors, write_sparse_file
 
 
 class ServerProcessTest(harness.EndToEndTest):
@@ -69,11 +69,7 @@ class ServerProcessTest(harness.EndToEndTest):
         self.assertNotEqual(generations["full", 1], generations["full", 2])
 
     def test_signal_ends_a_load_that_takes_long(self) -> None:
-        size = 64 << 30
-        text = f'{{"t":{{"dtype":"U8","shape":[{size}],"data_offsets":[0,{size}]}}}}'.encode()
-        with open(self.root / "large.safetensors", "wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            file.truncate(8 + len(text) + size)
+        write_sparse_file(self.root / "large.safetensors", "t", 64 << 30)
         program = subprocess.Popen(
             [harness.BIN_DIR / "tensorferryd", "--root", self.root, "--listen", "127.0.0.1:0", "--fingerprint=full"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
