@@ -97,7 +97,7 @@ bool ChunkSource::NextIsReady() const {
   return IsReadyBlock(*read.file, FilePosition(read), StretchBytes(read));
 }
 
-absl::StatusOr<grpc::ByteBuffer> ChunkSource::Next() {
+absl::StatusOr<ChunkSource::Message> ChunkSource::Next() {
   v1::Chunk head;
   if (!std::exchange(started_, true)) *head.mutable_header() = plan_.header;
   AnnounceResults(head);
@@ -106,9 +106,8 @@ absl::StatusOr<grpc::ByteBuffer> ChunkSource::Next() {
     if (absl::Status status = AddSegments(head, data); !status.ok()) return status;
   }
   FlushGathered(data);
-  data_bytes_ += data.size_bytes;
   if (done()) in_flight_.reset();
-  return wire::EncodeChunk(std::move(head), data.slices, data.crc);
+  return Message{.bytes = wire::EncodeChunk(std::move(head), data.slices, data.crc), .data_bytes = data.size_bytes};
 }
 
 void ChunkSource::AnnounceResults(v1::Chunk& head) {

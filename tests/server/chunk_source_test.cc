@@ -62,10 +62,11 @@ class ChunkSourceTest : public ::testing::Test {
     bool first = true;
     std::size_t results = 0;
     do {
-      absl::StatusOr<grpc::ByteBuffer> message = source.Next();
+      absl::StatusOr<ChunkSource::Message> message = source.Next();
       EXPECT_TRUE(message.ok()) << message.status();
-      const absl::StatusOr<wire::DecodedChunk> chunk = wire::DecodeChunk(*message);
+      const absl::StatusOr<wire::DecodedChunk> chunk = wire::DecodeChunk(message->bytes);
       EXPECT_TRUE(chunk.ok()) << chunk.status();
+      EXPECT_EQ(message->data_bytes, chunk->data_size_bytes);
       EXPECT_EQ(chunk->head.has_header(), std::exchange(first, false));
       EXPECT_EQ(pinned->value(), chunk->data_size_bytes);
       results += static_cast<std::size_t>(chunk->head.results_size());
@@ -152,8 +153,8 @@ TEST_F(ChunkSourceTest, BlockThatChangedSinceItsChecksumWasTakenIsNoticedByTheRe
                          std::make_shared<PinnedBytes>(), nullptr);
       int mismatches = 0;
       while (!source.done()) {
-        absl::StatusOr<grpc::ByteBuffer> message = source.Next();
-        if (!message.ok() || !wire::DecodeChunk(*message).ok()) ++mismatches;
+        absl::StatusOr<ChunkSource::Message> message = source.Next();
+        if (!message.ok() || !wire::DecodeChunk(message->bytes).ok()) ++mismatches;
       }
       return mismatches;
     };
