@@ -57,22 +57,19 @@ bool LogModel(const std::string& name, const Catalog::Entry* before, const Catal
 }  // namespace
 
 std::int64_t LogCatalog(const std::string& root, const Catalog& catalog) {
-  std::int64_t ready = 0;
-  std::int64_t failed = 0;
   std::int64_t tensors = 0;
   for (const auto& [name, entry] : catalog.entries()) {
     if (!entry.listed) continue;
-    if (!entry.model.ok()) {
+    if (entry.model.ok()) {
+      tensors += static_cast<std::int64_t>((*entry.model)->tensor_count());
+    } else {
       spdlog::error("model {} cannot be served: {}", Quote(name), TextOf(entry.model.status()));
-      ++failed;
-      continue;
     }
-    ++ready;
-    tensors += static_cast<std::int64_t>((*entry.model)->tensor_count());
   }
-  if (ready == 0) spdlog::warn("there is nothing to serve: no good safetensors file under root {}", Quote(root));
-  spdlog::info("root {}: {} models ready, {} tensors", Quote(root), ready, tensors);
-  return failed;
+  const Catalog::Counts models = catalog.CountListed();
+  if (models.ready == 0) spdlog::warn("there is nothing to serve: no good safetensors file under root {}", Quote(root));
+  spdlog::info("root {}: {} models ready, {} tensors", Quote(root), models.ready, tensors);
+  return models.failed;
 }
 
 std::int64_t LogChanges(const Catalog& before, const Catalog& after) {

@@ -3,12 +3,10 @@
 
 #include <fmt/format.h>
 
-#include <cstdint>
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "server/admin/admin_server.h"
 #include "server/metrics/metrics.h"
 #include "server/security/security.h"
@@ -24,21 +22,15 @@ bool Report(const absl::Status& status) {
   return status.ok();
 }
 
-bool ReportRoot(const std::string& root) {
-  const absl::StatusOr<std::shared_ptr<const Catalog>> catalog = Catalog::Load(root);
+bool ReportRoot(const Options& options) {
+  const absl::StatusOr<std::shared_ptr<const Catalog>> catalog =
+      Catalog::Load(options.root, {.fingerprint = options.fingerprint});
   if (!catalog.ok()) return Report(catalog.status());
-  std::int64_t ready = 0;
-  std::string failed;
+  fmt::print("root {}: {} models can be served\n", Quote(options.root), (*catalog)->CountListed().ready);
   for (const auto& [name, entry] : (*catalog)->entries()) {
-    if (!entry.listed) continue;
-    if (entry.model.ok()) {
-      ++ready;
-    } else {
-      failed +=
-          fmt::format("model {}: cannot be served: {}\n", Quote(name), std::string(entry.model.status().message()));
-    }
+    if (!entry.listed || entry.model.ok()) continue;
+    fmt::print("model {}: cannot be served: {}\n", Quote(name), std::string(entry.model.status().message()));
   }
-  fmt::print("root {}: {} models can be served\n{}", Quote(root), ready, failed);
   return true;
 }
 
@@ -59,7 +51,7 @@ bool ReportSecurity(const Options& options) {
 }  // namespace
 
 int CheckConfig(const Options& options) {
-  bool good = ReportRoot(options.root);
+  bool good = ReportRoot(options);
   good = ReportSecurity(options) && good;
   if (options.admin_listen != "off") good = Report(CheckAdminAddress(options.admin_listen)) && good;
   fmt::print("{}\n", good ? "the server could start" : "the server could not start");

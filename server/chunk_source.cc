@@ -99,7 +99,7 @@ bool ChunkSource::NextIsReady() const {
   return IsReadyBlock(*read.file, FilePosition(read), StretchBytes(read));
 }
 
-absl::StatusOr<grpc::ByteBuffer> ChunkSource::Next() {
+absl::StatusOr<ChunkSource::Message> ChunkSource::Next() {
   google::protobuf::Arena arena;
   v1::Chunk& head = *google::protobuf::Arena::CreateMessage<v1::Chunk>(&arena);
   if (!std::exchange(started_, true)) *head.mutable_header() = plan_.header;
@@ -109,9 +109,8 @@ absl::StatusOr<grpc::ByteBuffer> ChunkSource::Next() {
     if (absl::Status status = AddSegments(head, data); !status.ok()) return status;
   }
   FlushGathered(data);
-  data_bytes_ += data.size_bytes;
   if (done()) in_flight_.reset();
-  return wire::EncodeChunk(head, data.slices, data.crc);
+  return Message{.bytes = wire::EncodeChunk(head, data.slices, data.crc), .data_bytes = data.size_bytes};
 }
 
 void ChunkSource::AnnounceResults(v1::Chunk& head) {

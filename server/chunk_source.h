@@ -41,12 +41,14 @@ class ChunkSource {
   // Whether the next message is one block of a file that can be sent as it is, so that Next neither waits nor computes.
   bool NextIsReady() const;
 
+  struct Message {
+    grpc::ByteBuffer bytes;
+    std::int64_t data_bytes = 0;  // those of tensors or files in it
+  };
+
   // The next message. Must not be called when done. Errors: DATA_LOSS if a file has shrunk or its disk fails;
   // UNAVAILABLE with kPreadCached if something is not in the page cache.
-  absl::StatusOr<grpc::ByteBuffer> Next();
-
-  // The bytes of tensors or files in all messages that were taken.
-  std::int64_t data_bytes() const { return data_bytes_; }
+  absl::StatusOr<Message> Next();
 
   // ABORTED if a file that was read from has changed since it was opened.
   absl::Status CheckUnchanged() const;
@@ -113,7 +115,6 @@ class ChunkSource {
   // run, in the reads behind it.
   std::vector<std::int64_t> stretch_ends_;
   bool started_ = false;
-  std::int64_t data_bytes_ = 0;
   std::size_t results_sent_ = 0;
   std::size_t order_position_ = 0;
   std::optional<SlicePlan::Cursor> cursor_;  // of the read at order_position_

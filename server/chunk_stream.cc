@@ -90,16 +90,7 @@ absl::StatusOr<ChunkStream::Message> ChunkStream::NextMessage() {
   if (!source_->started()) {
     if (absl::Status status = source_->CheckUnchanged(); !status.ok()) return status;
   }
-  return TakeMessage();
-}
-
-absl::StatusOr<ChunkStream::Message> ChunkStream::TakeMessage() {
-  const std::int64_t before = source_->data_bytes();
-  absl::StatusOr<grpc::ByteBuffer> bytes = source_->Next();
-  if (!bytes.ok()) return bytes.status();
-  Message message{.bytes = {}, .data_bytes = source_->data_bytes() - before};
-  message.bytes.Swap(&*bytes);
-  return message;
+  return source_->Next();
 }
 
 void ChunkStream::Advance() {
@@ -113,7 +104,7 @@ void ChunkStream::Advance() {
     const bool can_prepare = status_.ok() && !preparing_ && !source_done_;
     // What needs no worker needs not be prepared in advance either.
     const bool next_is_ready = can_prepare && source_->NextIsReady();
-    if (next_is_ready && !writing_ && ready_.empty()) AddReady(TakeMessage());
+    if (next_is_ready && !writing_ && ready_.empty()) AddReady(source_->Next());
     if (status_.ok() && !writing_ && !ready_.empty()) {
       written_.bytes.Swap(&ready_.front().bytes);
       written_.data_bytes = ready_.front().data_bytes;

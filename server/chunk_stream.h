@@ -2,8 +2,6 @@
 #ifndef TENSORFERRY_SERVER_CHUNK_STREAM_H_
 #define TENSORFERRY_SERVER_CHUNK_STREAM_H_
 
-#include <grpcpp/support/byte_buffer.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -57,10 +55,7 @@ class ChunkStream final : public StreamCall::Reactor,
   // Referred to by every slice that gRPC holds; tells the stream when the last is gone.
   class InFlight;
 
-  struct Message {
-    grpc::ByteBuffer bytes;
-    std::int64_t data_bytes = 0;
-  };
+  using Message = ChunkSource::Message;
 
   ChunkStream(StreamRegistry::Ticket ticket, RpcMetrics::Call count, StreamCall& call,
               const StreamResources& resources);
@@ -76,7 +71,6 @@ class ChunkStream final : public StreamCall::Reactor,
   // Makes messages until enough wait.
   void Prepare();
   absl::StatusOr<Message> NextMessage();
-  absl::StatusOr<Message> TakeMessage();
   // With mutex_ held.
   void AddReady(absl::StatusOr<Message> message);
   // Does what is due next, if anything is.

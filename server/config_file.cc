@@ -29,9 +29,9 @@ class FileBelowEnvironment final : public CLI::ConfigTOML {
 
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
     std::vector<CLI::ConfigItem> items = CLI::ConfigTOML::from_config(input);
-    // Marks where sections begin and end.
-    std::erase_if(items, [](const CLI::ConfigItem& item) { return item.name == "++" || item.name == "--"; });
     std::erase_if(items, [this](const CLI::ConfigItem& item) {
+      // Marks where sections begin and end.
+      if (item.name == "++" || item.name == "--") return true;
       const CLI::Option* const option = app_.get_option_no_throw("--" + item.fullname());
       if (option == nullptr || !option->get_configurable()) {
         throw CLI::ConfigError(fmt::format("the config file sets {}, which is no flag", Quote(item.fullname())),

@@ -150,13 +150,14 @@ int Main(int argc, char** argv) {
   int exit_code = 0;
   const std::optional<Options> options = ParseOptions(argc, argv, exit_code);
   if (!options) return exit_code;
-  const sigset_t signals = BlockSignals();
   StartLog(options->log_format, options->log_level);
   // A request that is no protobuf is told to who sent it; here it would let anybody fill the log.
   google::protobuf::SetLogHandler(nullptr);
   SurviveBusErrors();
-  if (options->check_config) return CheckConfig(*options);
   RaiseDescriptorLimit();
+  // May take as long as a start, so a signal ends it.
+  if (options->check_config) return CheckConfig(*options);
+  const sigset_t signals = BlockSignals();
   ChoosePolling();
 
   const auto metrics = std::make_shared<Metrics>();

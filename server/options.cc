@@ -85,7 +85,7 @@ void AddProcessOptions(CLI::App& app, Options& options) {
   AddConfigFile(app);
   app.add_flag("--check-config", options.check_config,
                "Only look whether the server could start, without listening: flags, config file, root, certificates, "
-               "tokens; say what was found, and exit with 0 or 1")
+               "tokens; say what was found, and exit with 0 or 1. With --fingerprint full it reads every file, too")
       ->configurable(false);
 }
 

@@ -62,9 +62,15 @@ void Configure(grpc::ServerBuilder& builder, const Options& options) {
 }
 
 // What health checks ask about: the server as a whole, whether calls should come here, and what it serves. None should
-// when the server goes away, but it lives.
+// when the server goes away.
 std::vector<std::string> ReadinessNames() { return {"", "readiness", v1::TensorService::service_full_name()}; }
-std::vector<std::string> HealthNames() { return {"", "readiness", v1::TensorService::service_full_name(), "liveness"}; }
+
+// Those, and whether it lives, which it still does then.
+std::vector<std::string> HealthNames() {
+  std::vector<std::string> names = ReadinessNames();
+  names.emplace_back("liveness");
+  return names;
+}
 
 // More connections at once than one core can serve want more threads; each polls the connections it was given.
 int DefaultNetworkThreads() { return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 16); }
@@ -155,16 +161,13 @@ std::int64_t Server::Shutdown(std::chrono::steady_clock::time_point deadline, co
     while (!done() && steady_clock::now() < until) std::this_thread::sleep_for(kPollInterval);
   };
   const auto idle = [&] { return rpcs.calls_in_flight() == 0; };
-  bool hurried = false;
-  const auto wait_or_hurry = [&](steady_clock::time_point until, const auto& done) {
-    wait(until, [&] { return done() || closed || (hurried = hurried || hurry()); });
-  };
+  const auto over = [&] { return closed || hurry() || steady_clock::now() >= deadline; };
   // A call may have been on its way when there was none, so there are none when it stays like that for a while. In that
   // time connections without calls close by themselves, and so that nothing on them is lost.
   do {
-    wait_or_hurry(deadline, idle);
-    wait_or_hurry(std::min(deadline, steady_clock::now() + kClosingTime), [&] { return !idle(); });
-  } while (!closed && !hurried && !idle() && steady_clock::now() < deadline);
+    wait(deadline, [&] { return idle() || over(); });
+    wait(steady_clock::now() + kClosingTime, [&] { return !idle() || over(); });
+  } while (!over() && !idle());
   const std::int64_t cut_off = rpcs.calls_in_flight();
   streams_.EndAll(absl::UnavailableError("the server is going away"));
   wait(steady_clock::now() + kClosingTime, [&] { return closed.load(); });
@@ -174,12 +177,11 @@ std::int64_t Server::Shutdown(std::chrono::steady_clock::time_point deadline, co
 }
 
 Levels Server::levels() const {
-  Levels levels{.active_streams = active_streams(), .pinned_bytes = resources_.pinned->value()};
-  const std::shared_ptr<const Catalog> catalog = catalog_.Get();
-  for (const auto& [name, entry] : catalog->entries()) {
-    if (entry.listed) ++(entry.model.ok() ? levels.models_ready : levels.models_failed);
-  }
-  return levels;
+  const Catalog::Counts models = catalog_.Get()->CountListed();
+  return {.active_streams = active_streams(),
+          .pinned_bytes = resources_.pinned->value(),
+          .models_ready = models.ready,
+          .models_failed = models.failed};
 }
 
 }  // namespace tensorferry::server

@@ -51,8 +51,8 @@ class Server {
   // Tells health checks that it is going away. Calls are still served.
   void StopBeingReady();
   // Accepts nothing more and lets the calls that are running end. Cancels those that have not by `deadline`, or when
-  // `hurry`, which is asked now and then, says so: they end with UNAVAILABLE. Returns how many these were. To be called
-  // once at most.
+  // `hurry`, which is asked now and then, says so, and from then on always: they end with UNAVAILABLE. Returns how many
+  // these were. To be called once at most.
   std::int64_t Shutdown(std::chrono::steady_clock::time_point deadline, const std::function<bool()>& hurry);
 
   // What there is now.

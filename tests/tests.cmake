@@ -56,8 +56,9 @@ tensorferry_test(safetensors_test
           safetensors/header_test.cc safetensors/index_test.cc safetensors/name_order_test.cc safetensors/writer_test.cc
   LIBRARIES tensorferry::safetensors)
 tensorferry_test(storage_test
-  SOURCES storage/catalog_test.cc storage/generation_test.cc storage/known_digest_test.cc storage/mapped_file_test.cc storage/model_test.cc storage/reload_broken_test.cc
-          storage/reload_test.cc storage/safetensors_file_test.cc
+  SOURCES storage/catalog_test.cc storage/catalog_tree_test.cc storage/generation_test.cc storage/known_digest_test.cc
+          storage/mapped_file_test.cc storage/model_test.cc storage/reload_broken_test.cc storage/reload_test.cc
+          storage/safetensors_file_test.cc
   LIBRARIES tensorferry::safetensors)
 tensorferry_test(wire_test SOURCES wire/chunk_test.cc wire/retry_info_test.cc LIBRARIES tensorferry::wire tensorferry::checksum)
 tensorferry_test(client_test
@@ -66,7 +67,8 @@ tensorferry_test(client_test
           testing/fault_server.cc
   LIBRARIES tensorferry::client tensorferry::wire tensorferry::checksum)
 tensorferry_test(server_test
-  SOURCES server/access_test.cc server/admin_test.cc server/chunk_source_test.cc server/names_test.cc server/token_table_test.cc
+  SOURCES server/access_test.cc server/admin_test.cc server/chunk_source_failure_test.cc server/chunk_source_slice_test.cc
+          server/chunk_source_test.cc server/names_test.cc server/token_table_test.cc
   LIBRARIES tensorferry::server)
 tensorferry_test(security_test
   SOURCES security/pem_test.cc

@@ -127,6 +127,14 @@ absl::StatusOr<std::shared_ptr<const Catalog>> Catalog::Reload(const std::string
   return catalog;
 }
 
+Catalog::Counts Catalog::CountListed() const {
+  Counts counts;
+  for (const auto& [name, entry] : entries_) {
+    if (entry.listed) ++(entry.model.ok() ? counts.ready : counts.failed);
+  }
+  return counts;
+}
+
 std::set<std::string> Catalog::directories() const {
   std::set<std::string> directories;
   for (const auto& [path, scanned] : directories_) {

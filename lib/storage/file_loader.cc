@@ -46,7 +46,7 @@ absl::StatusOr<ModelFile> Read(std::shared_ptr<const MappedFile> mapped, const s
   return file;
 }
 
-// The text of a .sha256 file; empty if it cannot be read or is none.
+// The text of a .sha256 file; empty if it is too large to be one. Errors: it cannot be read.
 absl::StatusOr<std::string> ReadSumFile(const RootDirectory& root, const std::string& path) {
   const absl::StatusOr<std::shared_ptr<const MappedFile>> file = root.MapFile(path);
   if (!file.ok()) return file.status();

@@ -69,6 +69,12 @@ class ConfigTest(harness.EndToEndTest):
         self.assertIn("bad\\u{a}name.safetensors", result.stdout.decode())
         self.assertIn("tokens: none", result.stdout.decode())
 
+    def test_check_finds_what_a_start_would_by_the_kind_of_fingerprint(self) -> None:
+        good = ("--root", self.root / "good")
+        (self.root / "good" / "m.safetensors.sha256").write_text("0" * 64 + "  m.safetensors\n")
+        self.check_finds("2 models can be served", *good)
+        self.check_finds("0 models can be served", *good, "--fingerprint=full")
+
     def test_check_tells_what_would_fail(self) -> None:
         root = ("--root", self.root)
         tokens = self.directory / "tokens"

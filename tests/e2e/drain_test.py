@@ -2,7 +2,6 @@
 """How a server goes away: what it still does then, and that those who fetch notice nothing."""
 
 import concurrent.futures
-import os
 import re
 import signal
 import socket
@@ -10,40 +9,24 @@ import threading
 import unittest
 
 import grpc
-import numpy
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import harness
 import metrics_text
 import stock_client
+from big_tensor_fixture import BigTensorFixture
 from metrics_text import scrape, total
 from stock_client import pb
-from tensor_files import write_big_file
 
-TENSOR_BYTES = (8 if harness.SANITIZED else 24) << 20
 FETCHES_AT_ONCE = 32
 # A stream must not be waited for so long that a test is killed; one that is waited for ends sooner.
 LONG_DRAIN = ("--drain-timeout", "600")
 
 
-class DrainTest(harness.EndToEndTest):
+class DrainTest(BigTensorFixture):
     """Every test starts servers on one root with one large model."""
 
-    def setUp(self) -> None:
-        super().setUp()
-        self.root = self.directory / "root"
-        write_big_file(self.root / "m.safetensors", "t", TENSOR_BYTES, numpy.random.default_rng(harness.SEED))
-        with open(self.root / "m.safetensors", "rb") as file:
-            file.seek(-TENSOR_BYTES, os.SEEK_END)
-            self.data = file.read()
-
-    def fetch(self, addresses: list[str], name: str, *flags: str) -> None:
-        """Fetches the tensor by the command line, which must succeed with the right bytes."""
-        output = self.directory / name
-        result = self.run_cli("get", "m.safetensors", "t", "-o", output, "--server", ",".join(addresses), *flags)
-        self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertTrue(output.read_bytes() == self.data, "wrong bytes")
-        output.unlink()
+    TENSOR_BYTES = (8 if harness.SANITIZED else 24) << 20
 
     def start_stream(self, server: harness.Server) -> grpc.Call:
         # Else gRPC may take in all of the tensor by itself.
@@ -57,7 +40,7 @@ class DrainTest(harness.EndToEndTest):
         messages = self.start_stream(server)
         server.terminate()
         harness.wait_until(lambda: metrics_text.get(server, "/readyz")[0] == 503, "the server to be unready")
-        self.fetch([server.address], "in the lame duck time")
+        self.fetch([server.address])
         server.terminate()  # the second signal ends all waiting
         self.assertEqual(server.process.wait(harness.PATIENCE_SECONDS), 0)
         with self.assertRaises(grpc.RpcError) as raised:
@@ -96,7 +79,7 @@ class DrainTest(harness.EndToEndTest):
         staying = self.serve(self.root, "--admin-listen", "127.0.0.1:0")
         messages = self.start_stream(going)  # which nobody reads
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            fetch = pool.submit(self.fetch, [going.address, staying.address], "resumed", "--retries", "20")
+            fetch = pool.submit(self.fetch, [going.address, staying.address], "--retries", "20")
             harness.wait_until(lambda: fetch.done() or total(scrape(going), "tensorferry_active_streams") > 1,
                                "the fetch to begin")
             going.terminate()
@@ -112,8 +95,8 @@ class DrainTest(harness.EndToEndTest):
                 going = self.serve(self.root, "--admin-listen", "127.0.0.1:0", "--drain-timeout", drain_seconds)
                 staying = self.serve(self.root)
                 with concurrent.futures.ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
-                    fetches = [pool.submit(self.fetch, [going.address, staying.address], str(i), "--retries", "20")
-                               for i in range(FETCHES_AT_ONCE)]
+                    fetches = [pool.submit(self.fetch, [going.address, staying.address], "--retries", "20")
+                               for _ in range(FETCHES_AT_ONCE)]
                     harness.wait_until(lambda: total(scrape(going), "tensorferry_active_streams") > 0,
                                        "fetches to begin")
                     going.terminate()
@@ -137,9 +120,9 @@ class DrainTest(harness.EndToEndTest):
             rotated = addresses[number % 3:] + addresses[:number % 3]
             done = 0
             while not stop.is_set() or done == 0:
-                self.fetch(rotated, f"rolling {number}", "--retries", "20", "--connections", str(1 + 2 * (done % 2)))
+                self.fetch(rotated, "--retries", "20", "--connections", str(1 + 2 * (done % 2)))
                 done += 1
-            return done * TENSOR_BYTES
+            return done * self.TENSOR_BYTES
 
         def call_on(number: int) -> int:
             """The same with a stock client, by calls that our client does not make; counts them by their codes."""

@@ -12,7 +12,7 @@ import numpy
 
 import harness
 from stock_client import connect, pb
-from tensor_files import TensorToWrite, write_big_file, write_safetensors
+from tensor_files import TensorToWrite, write_big_file, write_safetensors, write_sparse_file
 
 DESCRIPTORS = 128
 
@@ -89,11 +89,7 @@ class ScarceTest(harness.EndToEndTest):
 
     @unittest.skipIf(harness.SANITIZED, "sanitizers map terabytes for themselves")
     def test_file_that_cannot_be_mapped_is_named_and_hides_no_other(self) -> None:
-        size = 64 << 30
-        text = f'{{"t":{{"dtype":"U8","shape":[{size}],"data_offsets":[0,{size}]}}}}'.encode()
-        with open(self.root / "large.safetensors", "wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            file.truncate(8 + len(text) + size)
+        write_sparse_file(self.root / "large.safetensors", "t", 64 << 30)
         server = self.serve(self.root, limits={resource.RLIMIT_AS: 16 << 30})
         models = {model["name"]: model for model in self.cli_json("ls", server=server)}
         self.assertTrue(models["m.safetensors"]["ready"])

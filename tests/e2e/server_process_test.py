@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 import harness
 import stock_client
 from stock_client import pb
-from tensor_files import TensorToWrite, make_tensor, write_big_file, write_safetensors
+from tensor_files import TensorToWrite, make_tensor, write_big_file, write_safetensors, write_sparse_file
 
 
 class ServerProcessTest(harness.EndToEndTest):
@@ -69,21 +69,19 @@ class ServerProcessTest(harness.EndToEndTest):
         self.assertNotEqual(generations["full", 1], generations["full", 2])
 
     def test_signal_ends_a_load_that_takes_long(self) -> None:
-        size = 64 << 30
-        text = f'{{"t":{{"dtype":"U8","shape":[{size}],"data_offsets":[0,{size}]}}}}'.encode()
-        with open(self.root / "large.safetensors", "wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            file.truncate(8 + len(text) + size)
-        program = subprocess.Popen(
-            [harness.BIN_DIR / "tensorferryd", "--root", self.root, "--listen", "127.0.0.1:0", "--fingerprint=full"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.addCleanup(program.kill)
+        write_sparse_file(self.root / "large.safetensors", "t", 64 << 30)
+        # A check that did not come to its end must not look as if all were well.
+        for flags, code in (("--listen", "127.0.0.1:0"), 0), (("--check-config",), -signal.SIGTERM):
+            program = subprocess.Popen(
+                [harness.BIN_DIR / "tensorferryd", "--root", self.root, "--fingerprint=full", *flags],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.addCleanup(program.kill)
 
-        maps = pathlib.Path(f"/proc/{program.pid}/maps")
-        harness.wait_until(lambda: "/large.safetensors" in maps.read_text(), "the file to be open")
-        program.terminate()
-        stdout, stderr = program.communicate(timeout=harness.PATIENCE_SECONDS)
-        self.assertEqual((program.returncode, stdout), (0, b""), harness.stderr_text(stderr))
+            maps = pathlib.Path(f"/proc/{program.pid}/maps")
+            harness.wait_until(lambda maps=maps: "/large.safetensors" in maps.read_text(), "the file to be open")
+            program.terminate()
+            stdout, stderr = program.communicate(timeout=harness.PATIENCE_SECONDS)
+            self.assertEqual((program.returncode, stdout), (code, b""), harness.stderr_text(stderr))
 
     def test_port_in_use_is_told(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -4,6 +4,7 @@
 import dataclasses
 import json
 import math
+import os
 import pathlib
 from collections.abc import Iterable, Mapping
 
@@ -76,16 +77,27 @@ def write_index(path: pathlib.Path, weight_map: Mapping[str, object]) -> None:
     path.write_text(json.dumps({"metadata": {"total_size": 0}, "weight_map": dict(weight_map)}))
 
 
+def one_tensor_header(name: str, size_bytes: int) -> bytes:
+    """The length and the header of a file with one U8 tensor."""
+    text = json.dumps({name: {"dtype": "U8", "shape": [size_bytes], "data_offsets": [0, size_bytes]}}).encode()
+    return len(text).to_bytes(8, "little") + text
+
+
 def write_big_file(path: pathlib.Path, name: str, size_bytes: int, generator: numpy.random.Generator) -> None:
     """Writes a file with one U8 tensor of whole MiB, no two MiB of which are alike, without holding it in memory."""
     path.parent.mkdir(parents=True, exist_ok=True)
     block = numpy.frombuffer(generator.bytes(1 << 20), "<u8")
-    header = {name: {"dtype": "U8", "shape": [size_bytes], "data_offsets": [0, size_bytes]}}
-    text = json.dumps(header).encode()
     with open(path, "wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
+        file.write(one_tensor_header(name, size_bytes))
         for number in range(size_bytes >> 20):
             file.write(block + numpy.uint64(number))
+
+
+def write_sparse_file(path: pathlib.Path, name: str, size_bytes: int) -> None:
+    """Writes a file with one U8 tensor of zeros, which take no room on the disk."""
+    header = one_tensor_header(name, size_bytes)
+    path.write_bytes(header)
+    os.truncate(path, len(header) + size_bytes)
 
 
 def data_offset(path: pathlib.Path) -> int:

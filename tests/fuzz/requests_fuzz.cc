@@ -2,7 +2,6 @@
 // The input is a request as a client might send it: a byte that says of which method, then the message. Whatever it is,
 // it is answered or refused as the contract says, and a stream has the bytes that were announced and lie in its files.
 #include <google/protobuf/stubs/logging.h>
-#include <grpcpp/support/byte_buffer.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -86,11 +85,12 @@ void CheckStream(absl::StatusOr<StreamPlan> plan) {
   ChunkSource source(*std::move(plan), IoMode::kMmap, BufferPool::Create(64 << 10), pinned, nullptr);
   std::int64_t sent = 0;
   while (!source.done()) {
-    absl::StatusOr<grpc::ByteBuffer> message = source.Next();
+    absl::StatusOr<ChunkSource::Message> message = source.Next();
     Check(message.ok(), "a stream that breaks");
-    Check(message->Length() < (4 << 20), "a message larger than clients accept");
-    const absl::StatusOr<wire::DecodedChunk> chunk = wire::DecodeChunk(*message);
+    Check(message->bytes.Length() < (4 << 20), "a message larger than clients accept");
+    const absl::StatusOr<wire::DecodedChunk> chunk = wire::DecodeChunk(message->bytes);
     Check(chunk.ok(), "a message that cannot be decoded");
+    Check(chunk->data_size_bytes == message->data_bytes, "another number of bytes than is told");
     sent += chunk->data_size_bytes;
   }
   Check(sent == announced, "more or fewer bytes than announced");

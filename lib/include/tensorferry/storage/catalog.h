@@ -2,6 +2,7 @@
 #ifndef TENSORFERRY_STORAGE_CATALOG_H_
 #define TENSORFERRY_STORAGE_CATALOG_H_
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <set>
@@ -51,6 +52,13 @@ class Catalog {
                                                                const LoadOptions& options = {});
 
   const Entries& entries() const { return entries_; }
+
+  // How many of the listed models can be served, and how many cannot.
+  struct Counts {
+    std::int64_t ready = 0;
+    std::int64_t failed = 0;
+  };
+  Counts CountListed() const;
 
   // The directories that a change of the catalog would show in, relative to the root; links are not resolved in them.
   std::set<std::string> directories() const;

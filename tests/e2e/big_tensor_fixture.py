@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of servers that come and go share: a root with one large tensor, and a fetch that must not notice."""
+
+import itertools
+import os
+from collections.abc import Iterable
+
+import numpy
+
+import harness
+from tensor_files import write_big_file
+
+
+class BigTensorFixture(harness.EndToEndTest):
+    """The tensor "t" of the model m.safetensors has `TENSOR_BYTES`."""
+
+    TENSOR_BYTES = 16 << 20
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.root = self.directory / "root"
+        write_big_file(self.root / "m.safetensors", "t", self.TENSOR_BYTES, numpy.random.default_rng(harness.SEED))
+        with open(self.root / "m.safetensors", "rb") as file:
+            file.seek(-self.TENSOR_BYTES, os.SEEK_END)
+            self.data = file.read()
+        self._fetches = itertools.count()
+
+    def fetch(self, addresses: Iterable[str], *flags: str) -> None:
+        """Fetches the tensor by the command line, which must succeed with the right bytes. Many may run at once."""
+        output = self.directory / f"fetched-{next(self._fetches)}.raw"
+        result = self.run_cli("get", "m.safetensors", "t", "-o", output, "--server", ",".join(addresses), *flags)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertTrue(output.read_bytes() == self.data, "wrong bytes")
+        output.unlink()
