@@ -42,7 +42,8 @@ class Stage:
         self._lists = 0
 
     def tensorferryd(self, binaries: pathlib.Path) -> Server:
-        return self._server(binaries, tensorferryd(binaries, self.place.root, self.place.directory / "tensorferryd.log"))
+        log = self.place.directory / "tensorferryd.log"
+        return self._server(binaries, tensorferryd(binaries, self.place.root, log))
 
     def fetch(self, name: str, file: ModelFile, reads: Iterable[tuple[Tensor, str, int]], *, each: bool = False,
               repeats: int = 1, load: ModelFile | None = None) -> None:

@@ -87,7 +87,7 @@ def one_read(stage: Stage) -> list[Goal]:
 
 
 def beside_bulk(stage: Stage) -> list[Goal]:
-    """4 KiB reads, one after another, idle and beside two streams of 1 GiB to other processes"""
+    """4 KiB reads, idle and beside two streams of 1 GiB to other processes, which the server's columns contain"""
     few = small_reads(stage.place, 2000)
     bulk = one_gib(stage.place)
     warm(bulk.path)
@@ -117,7 +117,7 @@ def many_clients(stage: Stage) -> list[Goal]:
         command = [binaries / "loop_worker", "--server", server.address, "--model", file.path.name,
                    "--tensor", tensor.name]
         clients = [stage.stack.enter_context(Process(command)) for _ in range(counts[-1])]
-        names = [f"{prefix}{count} clients" for count in counts]
+        names = [f"{prefix}{count} client{'s' * (count > 1)}" for count in counts]
         for count, name in zip(counts, names):
             crowd = Crowd(clients[:count], server, tensor.size_bytes)
             stage.contenders.append(Contender(name, crowd.run, size_bytes=count * tensor.size_bytes))
