@@ -17,8 +17,11 @@ absl::Status CheckListenAddress(std::string_view address) {
     return absl::InvalidArgumentError(fmt::format("cannot listen on {}: {}", Quote(address), reason));
   };
   if (IsUnixSocket(address)) {
-    const bool empty = address.ends_with(':') || address == "unix://";
-    return empty ? error("it names no path") : absl::OkStatus();
+    // gRPC's clients take what stands there for a host.
+    if (address.starts_with("unix://") && !address.starts_with("unix:///")) {
+      return error("behind unix:// there must be an absolute path");
+    }
+    return address.find(':') + 1 == address.size() ? error("it names no path") : absl::OkStatus();
   }
   const std::size_t colon = address.rfind(':');
   // More than one colon is an IPv6 address, which needs brackets to have a port.
@@ -31,6 +34,12 @@ absl::Status CheckListenAddress(std::string_view address) {
   const auto [end, failure] = std::from_chars(port.data(), port.data() + port.size(), number);
   if (failure != std::errc() || end != port.data() + port.size()) return error("its port is not from 0 to 65535");
   return absl::OkStatus();
+}
+
+std::string UnixPath(std::string_view address) {
+  const std::string_view path = address.substr(address.find(':') + 1);
+  if (address.starts_with("unix-abstract:")) return '\0' + std::string(path);
+  return std::string(path.starts_with("///") ? path.substr(2) : path);
 }
 
 std::string_view WithoutScheme(std::string_view address) {

@@ -9,9 +9,13 @@
 
 namespace tensorferry::server {
 
-// INVALID_ARGUMENT unless the address is unix:PATH or host:port with a port from 0 to 65535. gRPC would take a missing
-// port for 443 and one that is too large for 0.
+// INVALID_ARGUMENT unless the address is that of a unix socket (UnixPath) or host:port with a port from 0 to 65535.
+// gRPC would take a missing port for 443 and one that is too large for 0.
 absl::Status CheckListenAddress(std::string_view address);
+
+// The path that the address of a unix socket names, or the name in the abstract namespace with a NUL before it, as gRPC
+// reads it: unix:PATH, unix:///PATH with an absolute one, or unix-abstract:NAME.
+std::string UnixPath(std::string_view address);
 
 // What is left of an address without one of gRPC's schemes for hosts (dns:, ipv4:, ipv6:).
 std::string_view WithoutScheme(std::string_view address);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/socket_address.h"
 #include "tensorferry/files/unique_fd.h"
 
 namespace tensorferry::server {
@@ -25,16 +26,20 @@ class ListeningSockets {
   ~ListeningSockets();
 
   const std::vector<UniqueFd>& sockets() const { return sockets_; }
+  // What they are bound to, in the same order.
+  const std::vector<SocketAddress>& addresses() const { return addresses_; }
   // 0 for unix sockets.
-  int port() const { return port_; }
+  int port() const { return addresses_.empty() ? 0 : addresses_.front().port(); }
 
  private:
   ListeningSockets() = default;
 
+  // Of the unix socket's file; empty if there is none.
+  std::string unix_path() const { return addresses_.empty() ? std::string() : addresses_.front().unix_path(); }
+
   std::vector<UniqueFd> sockets_;
-  int port_ = 0;
-  std::string unix_path_;         // empty: no file
-  std::uint64_t unix_inode_ = 0;  // of that file
+  std::vector<SocketAddress> addresses_;
+  std::uint64_t unix_inode_ = 0;  // of the unix socket's file
 };
 
 }  // namespace tensorferry::server

@@ -94,6 +94,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, st
   absl::StatusOr<ListeningSockets> sockets = ListeningSockets::Open(options.listen);
   if (!sockets.ok()) return sockets.status();
   server->address_ = WithPort(options.listen, sockets->port());
+  server->bound_to_ = sockets->addresses();
   server->connections_ = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, server->credentials_);
   builder.RegisterService(&server->service_);

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "server/acceptor.h"
@@ -22,6 +23,7 @@
 #include "server/rpc/event_loops.h"
 #include "server/rpc/unknown_methods.h"
 #include "server/security/access.h"
+#include "server/socket_address.h"
 #include "server/stream_registry.h"
 #include "server/tensor_service.h"
 #include "server/worker_pool.h"
@@ -44,6 +46,8 @@ class Server {
 
   // Where it listens, with the port that was chosen.
   const std::string& address() const { return address_; }
+  // What its sockets are bound to.
+  const std::vector<SocketAddress>& bound_to() const { return bound_to_; }
 
   // What is served; whoever publishes another catalog there replaces it for the calls that begin afterwards.
   CurrentCatalog& catalog() { return catalog_; }
@@ -76,6 +80,7 @@ class Server {
   UnknownMethods unknown_methods_;
   std::shared_ptr<grpc::ServerCredentials> credentials_;
   std::string address_;
+  std::vector<SocketAddress> bound_to_;
   std::optional<EventLoops> loops_;
   std::unique_ptr<grpc::Server> server_;
   // Gives the server the connections that the acceptor takes.

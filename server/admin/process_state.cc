@@ -16,7 +16,7 @@ absl::Status ProcessState::Ready() const {
 absl::Status ProcessState::Live() const {
   const Server* const server = server_;
   if (server == nullptr || draining_) return absl::OkStatus();
-  absl::Status status = CheckAccepts(server->address(), std::chrono::seconds(2));
+  absl::Status status = CheckAccepts(server->bound_to(), std::chrono::seconds(2));
   // It may have begun to drain meanwhile.
   return draining_ ? absl::OkStatus() : status;
 }

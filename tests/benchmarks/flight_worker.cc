@@ -5,23 +5,21 @@
 #include <arrow/api.h>
 #include <arrow/flight/api.h>
 
-#include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "tests/benchmarks/ranges.h"
 #include "tests/benchmarks/worker.h"
 
 namespace {
 
-using Range = std::pair<std::int64_t, std::size_t>;
+using tensorferry::benchmarks::Range;
 
 arrow::Status Get(arrow::flight::FlightClient& client, const Range& range, std::span<std::byte> memory) {
-  const arrow::flight::Ticket ticket{std::to_string(range.first) + ' ' + std::to_string(range.second)};
+  const arrow::flight::Ticket ticket{std::to_string(range.offset) + ' ' + std::to_string(range.size_bytes)};
   ARROW_ASSIGN_OR_RAISE(const auto stream, client.DoGet(ticket));
   while (true) {
     ARROW_ASSIGN_OR_RAISE(const arrow::flight::FlightStreamChunk chunk, stream->Next());
@@ -51,22 +49,16 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "flight_worker: %s\n", client.status().ToString().c_str());
     return 1;
   }
-  std::vector<Range> ranges;
   std::size_t total_bytes = 0;
-  std::ifstream file(argv[2]);
-  for (Range range; file >> range.first >> range.second;) {
-    ranges.push_back(range);
-    total_bytes += range.second;
-  }
+  const std::vector<Range> ranges = tensorferry::benchmarks::ReadRanges(argv[2], total_bytes);
   using tensorferry::benchmarks::Now;
   return tensorferry::benchmarks::ServeRuns(
       total_bytes, [&](std::span<std::byte> memory, std::vector<double>& latencies) -> std::string {
         for (const Range& range : ranges) {
           const double start = Now();
-          const arrow::Status status = Get(**client, range, memory.first(range.second));
+          const arrow::Status status = Get(**client, range, memory.subspan(range.place, range.size_bytes));
           latencies.push_back(Now() - start);
           if (!status.ok()) return status.ToString();
-          memory = memory.subspan(range.second);
         }
         return {};
       });

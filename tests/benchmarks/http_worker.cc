@@ -5,8 +5,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdint>
-#include <fstream>
 #include <mutex>
 #include <span>
 #include <string>
@@ -14,32 +12,16 @@
 #include <vector>
 
 #include "tests/benchmarks/http_download.h"
+#include "tests/benchmarks/ranges.h"
 #include "tests/benchmarks/worker.h"
 
 namespace tensorferry::benchmarks {
 namespace {
 
-struct RangeToGet {
-  std::int64_t offset = 0;
-  std::size_t size_bytes = 0;
-  std::size_t place = 0;  // in memory
-};
-
-std::vector<RangeToGet> ReadRanges(const std::string& path, std::size_t& total_bytes) {
-  std::vector<RangeToGet> ranges;
-  std::ifstream file(path);
-  for (RangeToGet range; file >> range.offset >> range.size_bytes;) {
-    range.place = total_bytes;
-    total_bytes += range.size_bytes;
-    ranges.push_back(range);
-  }
-  return ranges;
-}
-
 // Gets the ranges one after another over one connection.
-std::string GetAll(HttpConnection& connection, const std::string& url, std::span<const RangeToGet> ranges,
+std::string GetAll(HttpConnection& connection, const std::string& url, std::span<const Range> ranges,
                    std::span<std::byte> memory, std::vector<double>& latencies) {
-  for (const RangeToGet& range : ranges) {
+  for (const Range& range : ranges) {
     const double start = Now();
     const absl::Status status = connection.Get(url, range.offset, memory.subspan(range.place, range.size_bytes));
     latencies.push_back(Now() - start);
@@ -62,7 +44,7 @@ int Main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
 
   std::size_t total_bytes = 0;
-  const std::vector<RangeToGet> ranges = ReadRanges(ranges_path, total_bytes);
+  const std::vector<Range> ranges = ReadRanges(ranges_path, total_bytes);
   std::vector<HttpConnection> connections;
   for (std::size_t i = 0; i < connection_count; ++i) {
     auto connection = HttpConnection::Open(server);

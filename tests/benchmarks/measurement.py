@@ -33,14 +33,6 @@ class Contender:
         return statistics.median(sample.seconds for sample in self.samples)
 
 
-@dataclasses.dataclass(frozen=True)
-class Goal:
-    """That one contender is at least so many times as fast, in bytes, as another."""
-    ours: str
-    peer: str
-    ratio: float
-
-
 @contextlib.contextmanager
 def worker(name: str, command: Sequence[object], pids: Sequence[int], size_bytes: int,
            repeats: int = 1) -> Iterator[Contender]:
@@ -59,8 +51,8 @@ def worker(name: str, command: Sequence[object], pids: Sequence[int], size_bytes
         contender = Contender(name, run, lambda: process.ask("check").strip(), size_bytes)
         yield contender
         for sample in contender.samples:
-            sample.client = Usage(sample.client.cpu_seconds / repeats, sample.client.faults // repeats)
-            sample.server = Usage(sample.server.cpu_seconds / repeats, sample.server.faults // repeats)
+            sample.client = sample.client.times(1 / repeats)
+            sample.server = sample.server.times(1 / repeats)
 
 
 def take_turns(contenders: Sequence[Contender], rounds: int) -> None:

@@ -68,11 +68,15 @@ class Process:
             raise RuntimeError(f"{' '.join(self.command)} ended with {self.popen.wait()}")
         return line
 
-    def ask(self, command: str) -> str:
-        """Sends a line and returns the one that answers it."""
+    def tell(self, command: str) -> None:
+        """Sends a line."""
         assert self.popen.stdin is not None
         self.popen.stdin.write(command.encode() + b"\n")
         self.popen.stdin.flush()
+
+    def ask(self, command: str) -> str:
+        """Sends a line and returns the one that answers it."""
+        self.tell(command)
         return self.read_line()
 
 
@@ -95,6 +99,12 @@ def tensorferryd(binaries: pathlib.Path, root: pathlib.Path, log: pathlib.Path) 
 @contextlib.contextmanager
 def flight_server(binaries: pathlib.Path, file: pathlib.Path) -> Iterator[Server]:
     with Process([binaries / "flight_server", file, 1 << 20]) as process:
+        yield Server(process.read_line().strip(), (process.popen.pid,))
+
+
+@contextlib.contextmanager
+def echo_server(binaries: pathlib.Path, file: pathlib.Path) -> Iterator[Server]:
+    with Process([binaries / "echo_server", file]) as process:
         yield Server(process.read_line().strip(), (process.popen.pid,))
 
 
@@ -130,6 +140,9 @@ class Usage:
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(self.cpu_seconds + other.cpu_seconds, self.faults + other.faults)
+
+    def times(self, factor: float) -> "Usage":
+        return Usage(self.cpu_seconds * factor, round(self.faults * factor))
 
 
 def usage_of(pids: Sequence[int]) -> Usage:

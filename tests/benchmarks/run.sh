@@ -50,8 +50,8 @@ fi
 definitions=(-DTENSORFERRY_BUILD_BENCHMARKS=ON)
 # The tests need packages that are not installed here.
 if [[ ! -f build/release/build.ninja ]]; then definitions+=(-DTENSORFERRY_BUILD_TESTS=OFF); fi
-deploy/build.sh release "${definitions[@]}" tensorferryd fetch_worker http_worker header_worker json_parsers \
-  flight_server flight_worker
+deploy/build.sh release "${definitions[@]}" tensorferryd fetch_worker loop_worker http_worker header_worker \
+  json_parsers echo_server echo_worker flight_server flight_worker
 
 isolate=(unshare --net)
 if ((EUID != 0)); then isolate+=(--map-current-user --keep-caps); fi

@@ -13,8 +13,10 @@ import re
 import signal
 import sys
 
-from measurement import Contender, Goal, print_table, ratio, take_turns
-from workloads import WORKLOADS, Place, Stage
+from goals import Goal, find
+from measurement import Contender, print_table, ratio, take_turns
+from stage import Place, Stage
+from workloads import WORKLOADS
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
@@ -26,16 +28,8 @@ def machine() -> str:
     return f"{os.cpu_count()} cores ({model[1] if model else platform.machine()}), {memory:.0f} GiB, Linux {platform.release()}"
 
 
-def find(contenders: list[Contender], name: str) -> Contender | None:
-    return next((contender for contender in contenders if contender.name == name), None)
-
-
 def ratios_of(workload: str, contenders: list[Contender], goals: list[Goal]) -> list[str]:
-    lines = []
-    for goal in goals:
-        ours, peer = find(contenders, goal.ours), find(contenders, goal.peer)
-        if ours and peer:
-            lines.append(f"{workload:8} {goal.ours + ' / ' + goal.peer:64} {ratio(ours, peer):8.2f} {goal.ratio:8.2f}")
+    lines = [line for goal in goals if (line := goal.line(workload, contenders))]
     for contender in contenders:
         other = find(contenders, f"other build: {contender.name}")
         if other:
@@ -67,7 +61,7 @@ def main() -> None:
         print_table(stage.contenders)
         ratios += ratios_of(name, stage.contenders, goals)
         sys.stdout.flush()
-    print(f"\n{'':73} {'ratio':>8} {'goal':>8}")
+    print(f"\n{'':73} {'ratio':>8} {'goal':>9}")
     print("\n".join(ratios))
 
 

@@ -1,101 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The named workloads: who competes in them, over which files, and what the ratios shall be."""
 
-import contextlib
-import dataclasses
+import functools
 import pathlib
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
 
-from measurement import Contender, Goal, Sample, worker
+from goals import Goal, as_fast, latency, of_the_best
+from load import Crowd
+from measurement import Contender, Sample, worker
 from model_files import ModelFile, Tensor, drop_from_cache, expert_tensors, mixed_tensors, warm, write_model
-from processes import Process, Server, flight_server, nginx, private_bytes, tensorferryd, usage_of
+from processes import Process, private_bytes, tensorferryd, usage_of
+from stage import Place, Stage, ranges_of, whole_of
 
 SOURCES = pathlib.Path(__file__).resolve().parent
-
-
-@dataclasses.dataclass(frozen=True)
-class Place:
-    """Where the programs are and where files may be written."""
-    binaries: pathlib.Path
-    other_binaries: pathlib.Path | None
-    directory: pathlib.Path
-
-    @property
-    def root(self) -> pathlib.Path:
-        return self.directory / "root"
-
-
-class Stage:
-    """The servers of one workload and the workers that are their clients; all end with it."""
-
-    def __init__(self, place: Place, stack: contextlib.ExitStack) -> None:
-        self.place = place
-        self.stack = stack
-        self.contenders: list[Contender] = []
-        self._servers: dict[object, Server] = {}
-        self._lists = 0
-
-    def _server(self, key: object, start: contextlib.AbstractContextManager[Server]) -> Server:
-        if key not in self._servers:
-            self._servers[key] = self.stack.enter_context(start)
-        return self._servers[key]
-
-    def _list(self, lines: Iterable[str]) -> pathlib.Path:
-        self._lists += 1
-        path = self.place.directory / f"list-{self._lists}"
-        path.write_text("".join(line + "\n" for line in lines))
-        return path
-
-    def _add(self, name: str, command: list[object], server: Server, size_bytes: int, repeats: int) -> None:
-        self.contenders.append(
-            self.stack.enter_context(worker(name, command, server.pids, size_bytes, repeats)))
-
-    def fetch(self, name: str, file: ModelFile, reads: Iterable[tuple[Tensor, str, int]], *, each: bool = False,
-              repeats: int = 1) -> None:
-        """tensorferry: of each tensor the slice, whose result has that many bytes."""
-        builds = [(name, self.place.binaries)]
-        if self.place.other_binaries:
-            builds.append((f"other build: {name}", self.place.other_binaries))
-        reads = list(reads)
-        for label, binaries in builds:
-            log = self.place.directory / "tensorferryd.log"
-            server = self._server(binaries, tensorferryd(binaries, self.place.root, log))
-            lines = self._list(f"{tensor.name}\t{text}\t{size}" for tensor, text, size in reads)
-            command = [binaries / "fetch_worker", "--server", server.address, "--model", file.path.name, "--reads", lines]
-            self._add(label, command + ["--each"] * each, server, sum(size for _, _, size in reads), repeats)
-
-    def http(self, name: str, file: ModelFile, ranges: Iterable[tuple[int, int]], *, connections: int = 1,
-             repeats: int = 1) -> None:
-        """nginx: one request for each offset and size."""
-        ranges = list(ranges)
-        server = self._server("nginx", nginx(self.place.root, self.place.directory / "nginx"))
-        lines = self._list(f"{offset} {size}" for offset, size in ranges)
-        command = [self.place.binaries / "http_worker", "--server", server.address, "--url", f"/{file.path.name}",
-                   "--ranges", lines, "--connections", connections]
-        self._add(name, command, server, sum(size for _, size in ranges), repeats)
-
-    def flight(self, name: str, file: ModelFile, ranges: Iterable[tuple[int, int]], *, repeats: int = 1) -> None:
-        """Arrow Flight: one call for each offset and size; nobody if it was not built."""
-        program = self.place.binaries / "flight_server"
-        if not program.exists():
-            print("Arrow Flight is missing: it was not built (tests/benchmarks/CMakeLists.txt)")
-            return
-        ranges = list(ranges)
-        server = self._server(file.path, flight_server(self.place.binaries, file.path))
-        lines = self._list(f"{offset} {size}" for offset, size in ranges)
-        command = [self.place.binaries / "flight_worker", server.address, lines]
-        self._add(name, command, server, sum(size for _, size in ranges), repeats)
-
-
-def whole_of(file: ModelFile) -> list[tuple[Tensor, str, int]]:
-    return [(tensor, "", tensor.size_bytes) for tensor in file.tensors]
-
-
-def ranges_of(file: ModelFile) -> list[tuple[int, int]]:
-    return [(tensor.offset, tensor.size_bytes) for tensor in file.tensors]
 
 
 def one_gib(place: Place) -> ModelFile:
@@ -109,7 +29,7 @@ def whole(stage: Stage) -> list[Goal]:
     stage.fetch("tensorferry", file, whole_of(file))
     stage.http("nginx", file, ranges_of(file))
     stage.flight("Arrow Flight", file, ranges_of(file))
-    return [Goal("tensorferry", "nginx", 1.4), Goal("tensorferry", "Arrow Flight", 1.6)]
+    return [as_fast("tensorferry", "nginx", 1.4), as_fast("tensorferry", "Arrow Flight", 1.6)]
 
 
 def slices(stage: Stage) -> list[Goal]:
@@ -122,8 +42,8 @@ def slices(stage: Stage) -> list[Goal]:
     stage.fetch("tensorferry, all of the tensor", file, whole_of(file), repeats=3)
     stage.http("nginx, a request per row", file, rows)
     stage.http("nginx, the same on 4 connections", file, rows, connections=4)
-    return [Goal("tensorferry", "nginx, a request per row", 40), Goal("tensorferry", "nginx, the same on 4 connections", 40),
-            Goal("tensorferry", "tensorferry, all of the tensor", 0.6)]
+    return [as_fast("tensorferry", "nginx, a request per row", 40), as_fast("tensorferry", "nginx, the same on 4 connections", 40),
+            as_fast("tensorferry", "tensorferry, all of the tensor", 0.6)]
 
 
 def small(stage: Stage) -> list[Goal]:
@@ -133,8 +53,8 @@ def small(stage: Stage) -> list[Goal]:
     stage.fetch("tensorferry", file, whole_of(file), repeats=5)
     stage.http("nginx, a request per tensor", file, ranges_of(file))
     stage.http("nginx, the same on 4 connections", file, ranges_of(file), connections=4)
-    return [Goal("tensorferry", "nginx, a request per tensor", 30),
-            Goal("tensorferry", "nginx, the same on 4 connections", 30)]
+    return [as_fast("tensorferry", "nginx, a request per tensor", 30),
+            as_fast("tensorferry", "nginx, the same on 4 connections", 30)]
 
 
 def plan(stage: Stage) -> list[Goal]:
@@ -145,18 +65,71 @@ def plan(stage: Stage) -> list[Goal]:
     warm(single.path)
     stage.fetch("tensorferry, 1,000 tensors", mixed, whole_of(mixed))
     stage.fetch("tensorferry, one tensor", single, whole_of(single))
-    return [Goal("tensorferry, 1,000 tensors", "tensorferry, one tensor", 0.95)]
+    return [as_fast("tensorferry, 1,000 tensors", "tensorferry, one tensor", 0.95)]
+
+
+def small_reads(place: Place, count: int) -> ModelFile:
+    file = write_model(place.root / "small.safetensors", expert_tensors(20000, 4096))
+    warm(file.path)
+    return ModelFile(file.path, file.tensors[:count])
 
 
 def one_read(stage: Stage) -> list[Goal]:
     """4 KiB reads, one after another"""
-    file = write_model(stage.place.root / "small.safetensors", expert_tensors(20000, 4096))
-    few = ModelFile(file.path, file.tensors[:1000])
-    warm(file.path)
+    few = small_reads(stage.place, 1000)
     stage.fetch("tensorferry", few, whole_of(few), each=True)
+    stage.echo("gRPC echo, unary", few, ranges_of(few), "unary")
+    stage.echo("gRPC echo, stream", few, ranges_of(few), "stream")
     stage.http("nginx", few, ranges_of(few))
     stage.flight("Arrow Flight", few, ranges_of(few))
-    return []
+    return [latency("tensorferry", "gRPC echo, unary", 0.5, 1.3),
+            latency("tensorferry", "gRPC echo, stream", 0.5, 1.3)]
+
+
+def beside_bulk(stage: Stage) -> list[Goal]:
+    """4 KiB reads, idle and beside two streams of 1 GiB to other processes, which the server's columns contain"""
+    few = small_reads(stage.place, 2000)
+    bulk = one_gib(stage.place)
+    warm(bulk.path)
+    ours, peer = whole_of(few), ranges_of(few)
+    goals = []
+    for name, add, limit in (
+            ("tensorferry", lambda label, load: stage.fetch(label, few, ours, each=True, load=load), 5),
+            # What is left of a call that needs next to nothing of a server of its own, while the same streams run.
+            ("gRPC echo, stream", lambda label, load: stage.echo(label, few, peer, "stream", load=load), None),
+            ("nginx", lambda label, load: stage.http(label, few, peer, load=load), None)):
+        add(f"{name}, idle", None)
+        add(f"{name}, beside", bulk)
+        goals.append(latency(f"{name}, beside", f"{name}, idle", 0.99, limit))
+    return goals
+
+
+def many_clients(stage: Stage) -> list[Goal]:
+    """1 to 64 clients, each a process that fetches a tensor of 256 MiB over and over; a latency is one such tensor"""
+    place = stage.place
+    file = write_model(place.root / "quarter-gib.safetensors", [Tensor("tensor", "U8", (256 << 20,))])
+    warm(file.path)
+    tensor = file.tensors[0]
+    counts = (1, 2, 4, 16, 64)
+    goals = []
+    for prefix, binaries in place.builds(""):
+        server = stage.tensorferryd(binaries)
+        command = [binaries / "loop_worker", "--server", server.address, "--model", file.path.name,
+                   "--tensor", tensor.name]
+        clients = [stage.stack.enter_context(Process(command)) for _ in range(counts[-1])]
+        names = [f"{prefix}{count} client{'s' * (count > 1)}" for count in counts]
+        for count, name in zip(counts, names):
+            crowd = Crowd(clients[:count], server, tensor.size_bytes)
+            stage.contenders.append(Contender(name, crowd.run, size_bytes=count * tensor.size_bytes))
+        most = names[-1]
+        goals += [
+            of_the_best(most, names, 0.85),
+            Goal(f"{most}: bytes of the fastest / of the slowest", lambda _, all_of=crowd: statistics.median(all_of.spreads),
+                 2, at_most=True),
+            Goal(f"{most}: private memory of the server, MiB", lambda _, all_of=crowd: all_of.private_bytes / 2**20,
+                 64 + 2 * counts[-1], at_most=True),
+        ]
+    return goals
 
 
 def cold(stage: Stage) -> list[Goal]:
@@ -186,27 +159,21 @@ def cold(stage: Stage) -> list[Goal]:
         subprocess.run(["cat", link], check=True, stdout=subprocess.DEVNULL)
         return Sample(time.monotonic() - start)
 
-    stage.contenders.append(Contender("tensorferry", lambda: fetch(place.binaries), size_bytes=tensor.size_bytes))
-    if place.other_binaries:
-        other = place.other_binaries
-        stage.contenders.append(
-            Contender("other build: tensorferry", lambda: fetch(other), size_bytes=tensor.size_bytes))
+    for name, binaries in place.builds("tensorferry"):
+        stage.contenders.append(Contender(name, functools.partial(fetch, binaries), size_bytes=tensor.size_bytes))
     stage.contenders.append(Contender("cat", cat, size_bytes=tensor.size_bytes))
-    return [Goal("tensorferry", "cat", 0.9)]
+    return [as_fast("tensorferry", "cat", 0.9)]
 
 
 def headers(stage: Stage) -> list[Goal]:
     """opening a file of 100,000 tensors: reading, parsing and validating its header"""
     file = write_model(stage.place.directory / "header.safetensors", expert_tensors(100000, 16))
     reference = [sys.executable, SOURCES / "reference_worker.py", file.path]
-    builds = [("tensorferry", stage.place.binaries)]
-    if stage.place.other_binaries:
-        builds.append(("other build: tensorferry", stage.place.other_binaries))
-    for name, binaries in builds:
+    for name, binaries in stage.place.builds("tensorferry"):
         stage.contenders.append(stage.stack.enter_context(
             worker(name, [binaries / "header_worker", file.path], (), 0, repeats=5)))
     stage.contenders.append(stage.stack.enter_context(worker("reference, safe_open", reference, (), 0, repeats=2)))
-    return [Goal("tensorferry", "reference, safe_open", 5)]
+    return [as_fast("tensorferry", "reference, safe_open", 5)]
 
 
 def start_up(stage: Stage) -> list[Goal]:
@@ -233,10 +200,8 @@ def start_up(stage: Stage) -> list[Goal]:
         return Sample(seconds, server=used)
 
     per_tensor: dict[pathlib.Path, float] = {}
-    stage.contenders.append(Contender("tensorferryd", lambda: start(place.binaries)))
-    if place.other_binaries:
-        other = place.other_binaries
-        stage.contenders.append(Contender("other build: tensorferryd", lambda: start(other)))
+    for name, binaries in place.builds("tensorferryd"):
+        stage.contenders.append(Contender(name, functools.partial(start, binaries)))
     stage.stack.callback(lambda: [print(f"private memory: {size:.0f} bytes a tensor") for size in per_tensor.values()])
     return []
 
@@ -247,6 +212,8 @@ WORKLOADS = {
     "small": small,
     "plan": plan,
     "read": one_read,
+    "beside": beside_bulk,
+    "clients": many_clients,
     "cold": cold,
     "header": headers,
     "start": start_up,

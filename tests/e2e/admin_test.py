@@ -235,8 +235,9 @@ class AdminTest(harness.EndToEndTest):
         self.assertEqual(get(server, "/readyz"), (200, "ok\n"))
 
     def test_liveness_asks_for_a_new_connection(self) -> None:
-        for listen in ("localhost:0", "[::1]:0", f"unix:{self.directory}/socket"):
-            server = self.serve(self.root, *ADMIN, listen=listen)
+        for listen in ("localhost:0", "[::1]:0", "0.0.0.0:0", "[::]:0", f"unix-abstract:{self.directory}",
+                       f"unix:{self.directory}/socket"):
+            server = self.serve(self.root, *ADMIN, "--insecure", listen=listen)
             self.assertEqual(get(server, "/livez"), (200, "ok\n"), listen)
         # The last one's listener is still there, but nobody gets to it any more.
         (self.directory / "socket").unlink()

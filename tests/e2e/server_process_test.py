@@ -47,14 +47,14 @@ class ServerProcessTest(harness.EndToEndTest):
             self.assertEqual(len(self.cli_json("ls", server=server)), 2)
 
     def test_unix_socket_serves_and_is_told_as_asked(self) -> None:
-        address = f"unix:{self.directory}/socket"
-        server = self.serve(self.root, listen=address)
-        self.assertEqual(server.address, address)
-        output = self.directory / "t.raw"
-        self.cli_succeeds("get", "m.safetensors", "t", "-o", output, server=server)
-        stream = stock_client.read_stream(stock_client.connect(address).GetTensor(
-            pb.GetTensorRequest(model="m.safetensors", tensor="t")))
-        self.assertEqual(output.read_bytes(), bytes(stream.data[0]))
+        for address in (f"unix:{self.directory}/socket", f"unix://{self.directory}/uri"):
+            server = self.serve(self.root, listen=address)
+            self.assertEqual(server.address, address)
+            output = self.directory / "t.raw"
+            self.cli_succeeds("get", "m.safetensors", "t", "-o", output, server=server)
+            stream = stock_client.read_stream(stock_client.connect(address).GetTensor(
+                pb.GetTensorRequest(model="m.safetensors", tensor="t")))
+            self.assertEqual(output.read_bytes(), bytes(stream.data[0]))
 
     def test_full_fingerprints_see_what_samples_do_not(self) -> None:
         data = bytearray(self.generator.bytes(100_000))
@@ -147,7 +147,7 @@ class ServerProcessTest(harness.EndToEndTest):
 
     def test_malformed_addresses_are_told(self) -> None:
         for listen in ("127.0.0.1", "localhost", "127.0.0.1:x", "127.0.0.1:-1", "127.0.0.1:99999", "unix:",
-                       ""):
+                       "unix://x", ""):
             with self.subTest(listen):
                 self.server_fails(2, (f'"{listen}"',), "--root", self.root, "--listen", listen)
         listen = "unix:/no/such/directory/socket"

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <chrono>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "server/admin/accept_check.h"
 #include "server/admin/process_state.h"
+#include "server/listening_sockets.h"
 #include "server/metrics/metrics.h"
 #include "tensorferry/files/unique_fd.h"
 #include "tests/testing/status_matchers.h"
@@ -25,64 +28,64 @@ constexpr auto kUnavailable = absl::StatusCode::kUnavailable;
 constexpr std::chrono::milliseconds kTimeout(300);
 constexpr std::chrono::milliseconds kPatience(60'000);
 
-// A socket on which the system takes connections that nobody accepts.
-struct Listener {
-  UniqueFd fd;
-  std::string address;
-};
-
-Listener ListenOnLoopback() {
-  Listener listener{.fd = UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), .address = {}};
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  EXPECT_EQ(::bind(listener.fd.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
-  EXPECT_EQ(::listen(listener.fd.get(), 8), 0);
-  EXPECT_EQ(::getsockname(listener.fd.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
-  listener.address = "127.0.0.1:" + std::to_string(::ntohs(address.sin_port));
-  return listener;
+// Sockets on which the system takes connections that nobody accepts.
+ListeningSockets Listen(const std::string& address) {
+  absl::StatusOr<ListeningSockets> sockets = ListeningSockets::Open(address);
+  EXPECT_TRUE(sockets.ok()) << sockets.status();
+  return *std::move(sockets);
 }
 
-Listener ListenAt(const std::string& path) {
-  Listener listener{.fd = UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)), .address = "unix:" + path};
-  sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
-  EXPECT_EQ(::bind(listener.fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-  EXPECT_EQ(::listen(listener.fd.get(), 8), 0);
-  return listener;
+UniqueFd WaitAndAccept(const UniqueFd& socket) {
+  pollfd event = {.fd = socket.get(), .events = POLLIN, .revents = 0};
+  EXPECT_EQ(::poll(&event, 1, static_cast<int>(kPatience.count())), 1);
+  UniqueFd connection(::accept4(socket.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  EXPECT_TRUE(connection.ok());
+  return connection;
 }
 
-void ExpectOnlyAcceptedIsGood(const Listener& listener) {
-  EXPECT_THAT(CheckAccepts(listener.address, kTimeout), StatusIs(kUnavailable, HasSubstr("not accepted in time")));
+void ExpectOnlyAcceptedIsGood(const std::string& address) {
+  SCOPED_TRACE(address);
+  const ListeningSockets listening = Listen(address);
+  ASSERT_EQ(listening.sockets().size(), 1U);
+  const UniqueFd& socket = listening.sockets()[0];
+  EXPECT_THAT(CheckAccepts(listening.addresses(), kTimeout), StatusIs(kUnavailable, HasSubstr("not accepted in time")));
   // That one is still to be accepted.
   std::thread server([&] {
-    for (const char* greeting : {"", "hello", ""}) {
-      const UniqueFd connection(::accept4(listener.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
-      EXPECT_TRUE(connection.ok());
-      const std::size_t size = std::char_traits<char>::length(greeting);
-      if (size == 0) continue;
-      EXPECT_EQ(::send(connection.get(), greeting, size, MSG_NOSIGNAL), static_cast<ssize_t>(size));
+    for (const std::string_view greeting : {"", "hello", ""}) {
+      const UniqueFd connection = WaitAndAccept(socket);
+      if (greeting.empty()) continue;
+      const auto sent = ::send(connection.get(), greeting.data(), greeting.size(), MSG_NOSIGNAL);
+      EXPECT_EQ(sent, static_cast<ssize_t>(greeting.size()));
     }
   });
-  EXPECT_TRUE(CheckAccepts(listener.address, kPatience).ok()) << "greeted";
-  EXPECT_TRUE(CheckAccepts(listener.address, kPatience).ok()) << "closed";
+  TF_EXPECT_OK(CheckAccepts(listening.addresses(), kPatience)) << "greeted";
+  TF_EXPECT_OK(CheckAccepts(listening.addresses(), kPatience)) << "closed";
   server.join();
 }
 
 TEST(AcceptCheckTest, ConnectionThatNobodyAcceptsIsNoticed) {
-  ExpectOnlyAcceptedIsGood(ListenOnLoopback());
   const test::TempDir directory;
-  ExpectOnlyAcceptedIsGood(ListenAt(directory.Path("socket")));
+  for (const std::string& address : {std::string("127.0.0.1:0"), std::string("0.0.0.0:0"), std::string("[::]:0"),
+                                     "unix:" + directory.Path("socket"), "unix-abstract:" + directory.Path("name")}) {
+    ExpectOnlyAcceptedIsGood(address);
+  }
 }
 
 TEST(AcceptCheckTest, ConnectionThatIsRefusedIsNoticed) {
-  std::string address = ListenOnLoopback().address;
-  EXPECT_THAT(CheckAccepts(address, kPatience), StatusIs(kUnavailable, HasSubstr(address)));
+  const std::vector<SocketAddress> gone = Listen("127.0.0.1:0").addresses();
+  EXPECT_THAT(CheckAccepts(gone, kPatience), StatusIs(kUnavailable, HasSubstr(gone[0].ToString())));
   const test::TempDir directory;
-  EXPECT_THAT(CheckAccepts("unix:" + directory.Path("socket"), kPatience),
-              StatusIs(kUnavailable, HasSubstr("No such file")));
+  const std::vector<SocketAddress> removed = Listen("unix:" + directory.Path("socket")).addresses();
+  EXPECT_THAT(CheckAccepts(removed, kPatience), StatusIs(kUnavailable, HasSubstr("No such file")));
+}
+
+TEST(AcceptCheckTest, EachAddressMustAccept) {
+  const ListeningSockets good = Listen("127.0.0.1:0");
+  std::vector<SocketAddress> addresses = good.addresses();
+  std::thread server([&] { WaitAndAccept(good.sockets()[0]); });
+  addresses.push_back(Listen("127.0.0.1:0").addresses()[0]);
+  EXPECT_THAT(CheckAccepts(addresses, kPatience), StatusIs(kUnavailable, HasSubstr(addresses[1].ToString())));
+  server.join();
 }
 
 TEST(ProcessStateTest, LivesBeforeItIsReadyAndWhileItDrains) {

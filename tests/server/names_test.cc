@@ -108,13 +108,21 @@ TEST(ListenAddressTest, Loopback) {
 
 TEST(ListenAddressTest, MalformedAddressesAreNamed) {
   for (const char* address : {"127.0.0.1", "localhost", "", ":1", "127.0.0.1:x", "127.0.0.1:-1", "127.0.0.1:65536",
-                              "127.0.0.1:", "::1:7070", "unix:", "[::1]"}) {
+                              "127.0.0.1:", "::1:7070", "unix:", "unix-abstract:", "unix://", "unix://s", "[::1]"}) {
     EXPECT_THAT(CheckListenAddress(address), StatusIs(kInvalidArgument, HasSubstr(std::string("\"") + address + "\"")))
         << address;
   }
-  for (const char* address : {"127.0.0.1:0", "[::1]:65535", "localhost:1", "unix:s", "unix-abstract:s"}) {
+  for (const char* address :
+       {"127.0.0.1:0", "[::1]:65535", "localhost:1", "unix:s", "unix:/s:", "unix:///s", "unix-abstract:s"}) {
     TF_EXPECT_OK(CheckListenAddress(address));
   }
+}
+
+TEST(ListenAddressTest, PathsOfUnixSocketsAreReadAsGrpcDoes) {
+  EXPECT_EQ(UnixPath("unix:s"), "s");
+  EXPECT_EQ(UnixPath("unix:/tmp/s"), "/tmp/s");
+  EXPECT_EQ(UnixPath("unix:///tmp/s"), "/tmp/s");
+  EXPECT_EQ(UnixPath("unix-abstract:s"), std::string("\0s", 2));
 }
 
 TEST(ListenAddressTest, ChosenPortReplacesTheOneAskedFor) {

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// loop_worker: one client of many. Reads lines "BEGIN END" from stdin, seconds of a monotonic clock; fetches a tensor
+// over and over until END, and answers with how many bytes of it came from BEGIN to END.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <iostream>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tensorferry/client.h"
+#include "tests/benchmarks/worker.h"
+
+namespace tensorferry::benchmarks {
+namespace {
+
+// Larger than what a core has of the caches, and small enough for 64 of them.
+constexpr std::size_t kRingBytes = 32 << 20;
+
+// As large as it is told to be, in memory that is written again and again. Counts what comes within a window of time.
+class CountingRing final : public Destination {
+ public:
+  CountingRing(std::span<std::byte> memory, std::int64_t size_bytes) : ring_(memory), size_bytes_(size_bytes) {}
+
+  void CountBetween(double begin, double end) {
+    begin_ = begin;
+    end_ = end;
+    counted_bytes_ = 0;
+  }
+  std::int64_t counted_bytes() const { return counted_bytes_; }
+
+  std::int64_t size_bytes() const override { return size_bytes_; }
+  absl::Status Finish() override { return absl::OkStatus(); }
+  absl::Status Write(std::int64_t offset, std::span<const std::byte> data) override {
+    const auto size = static_cast<std::int64_t>(data.size());
+    while (!data.empty()) {
+      const std::int64_t place = offset % ring_.size_bytes();
+      const auto fits = std::min(data.size(), static_cast<std::size_t>(ring_.size_bytes() - place));
+      if (absl::Status status = ring_.Write(place, data.first(fits)); !status.ok()) return status;
+      offset += static_cast<std::int64_t>(fits);
+      data = data.subspan(fits);
+    }
+    const double now = Now();
+    if (now >= begin_ && now < end_) counted_bytes_ += size;
+    return absl::OkStatus();
+  }
+
+ private:
+  HostDestination ring_;
+  const std::int64_t size_bytes_;
+  double begin_ = 0;
+  double end_ = 0;
+  std::int64_t counted_bytes_ = 0;
+};
+
+int Fail(const absl::Status& status) {
+  fmt::print(stderr, "loop_worker: {}\n", std::string(status.message()));
+  return 1;
+}
+
+int Main(int argc, char** argv) {
+  std::string server;
+  std::string model;
+  std::string tensor;
+  CLI::App app("Fetches a tensor over and over for the benchmark suite.", "loop_worker");
+  app.add_option("--server", server, "The tensorferryd")->required();
+  app.add_option("--model", model, "The model")->required();
+  app.add_option("--tensor", tensor, "The tensor")->required();
+  CLI11_PARSE(app, argc, argv);
+
+  const auto client = Client::Connect(server);
+  if (!client.ok()) return Fail(client.status());
+  const auto info = client->GetTensorInfo(model, tensor);
+  if (!info.ok()) return Fail(info.status());
+  // Not zero, so that the pages are there.
+  std::vector<std::byte> memory(kRingBytes, std::byte{0xA5});
+  CountingRing ring(memory, info->size_bytes);
+  const Read read{.tensor = tensor, .destination = &ring};
+  double begin = 0;
+  double end = 0;
+  while (std::cin >> begin >> end) {
+    ring.CountBetween(begin, end);
+    for (double left = end - Now(); left > 0; left = end - Now()) {
+      FetchOptions options;
+      options.timeout = absl::Seconds(left);
+      const absl::Status status = client->Fetch(model, std::span(&read, 1), options).status();
+      if (!status.ok() && !absl::IsDeadlineExceeded(status)) return Fail(status);
+    }
+    fmt::print("{}\n", ring.counted_bytes());
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace tensorferry::benchmarks
+
+int main(int argc, char** argv) { return tensorferry::benchmarks::Main(argc, argv); }

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a workload runs: its servers, and the workers that are their clients."""
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Iterator
+
+from load import Load, beside
+from measurement import Contender, worker
+from model_files import ModelFile, Tensor
+from processes import Process, Server, echo_server, flight_server, nginx, tensorferryd
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where the programs are and where files may be written."""
+    binaries: pathlib.Path
+    other_binaries: pathlib.Path | None
+    directory: pathlib.Path
+
+    @property
+    def root(self) -> pathlib.Path:
+        return self.directory / "root"
+
+    def builds(self, name: str) -> Iterator[tuple[str, pathlib.Path]]:
+        """What our contender is called, and its programs, in this build and in the other one if there is one."""
+        yield name, self.binaries
+        if self.other_binaries:
+            yield f"other build: {name}", self.other_binaries
+
+
+class Stage:
+    """The servers of one workload and the workers that are their clients; all end with it."""
+
+    def __init__(self, place: Place, stack: contextlib.ExitStack) -> None:
+        self.place = place
+        self.stack = stack
+        self.contenders: list[Contender] = []
+        self._servers: dict[object, Server] = {}
+        self._loads: dict[str, Load] = {}
+        self._lists = 0
+
+    def tensorferryd(self, binaries: pathlib.Path) -> Server:
+        log = self.place.directory / "tensorferryd.log"
+        return self._server(binaries, tensorferryd(binaries, self.place.root, log))
+
+    def fetch(self, name: str, file: ModelFile, reads: Iterable[tuple[Tensor, str, int]], *, each: bool = False,
+              repeats: int = 1, load: ModelFile | None = None) -> None:
+        """tensorferry: of each tensor the slice, whose result has that many bytes; while others fetch all of `load`."""
+        reads = list(reads)
+        for label, binaries in self.place.builds(name):
+            server = self.tensorferryd(binaries)
+            self._add(label, self._fetch_command(binaries, server, file, reads) + ["--each"] * each, server,
+                      sum(size for _, _, size in reads), repeats, self._fetch_load(binaries, load))
+
+    def http(self, name: str, file: ModelFile, ranges: Iterable[tuple[int, int]], *, connections: int = 1,
+             repeats: int = 1, load: ModelFile | None = None) -> None:
+        """nginx: one request for each offset and size; while others download all of `load`."""
+        ranges = list(ranges)
+        server = self._server("nginx", nginx(self.place.root, self.place.directory / "nginx"))
+        command = self._http_command(server, file, ranges) + ["--connections", connections]
+        busy = self._load("nginx", server, load, self._http_command(server, load, ranges_of(load))) if load else None
+        self._add(name, command, server, sum(size for _, size in ranges), repeats, busy)
+
+    def flight(self, name: str, file: ModelFile, ranges: Iterable[tuple[int, int]], *, repeats: int = 1) -> None:
+        """Arrow Flight: one call for each offset and size; nobody if it was not built."""
+        program = self.place.binaries / "flight_server"
+        if not program.exists():
+            print("Arrow Flight is missing: it was not built (tests/benchmarks/CMakeLists.txt)")
+            return
+        ranges = list(ranges)
+        server = self._server(file.path, flight_server(self.place.binaries, file.path))
+        command = [self.place.binaries / "flight_worker", server.address, self._ranges(ranges)]
+        self._add(name, command, server, sum(size for _, size in ranges), repeats)
+
+    def echo(self, name: str, file: ModelFile, ranges: Iterable[tuple[int, int]], kind: str, *,
+             load: ModelFile | None = None) -> None:
+        """Bare gRPC, "unary" or "stream": one call for each offset and size; while others fetch all of `load` from a
+        tensorferryd."""
+        ranges = list(ranges)
+        server = self._server("echo", echo_server(self.place.binaries, file.path))
+        command = [self.place.binaries / "echo_worker", server.address, self._ranges(ranges), kind]
+        self._add(name, command, server, sum(size for _, size in ranges), 1,
+                  self._fetch_load(self.place.binaries, load))
+
+    def _server(self, key: object, start: contextlib.AbstractContextManager[Server]) -> Server:
+        if key not in self._servers:
+            self._servers[key] = self.stack.enter_context(start)
+        return self._servers[key]
+
+    def _list(self, lines: Iterable[str]) -> pathlib.Path:
+        self._lists += 1
+        path = self.place.directory / f"list-{self._lists}"
+        path.write_text("".join(line + "\n" for line in lines))
+        return path
+
+    def _ranges(self, ranges: Iterable[tuple[int, int]]) -> pathlib.Path:
+        return self._list(f"{offset} {size}" for offset, size in ranges)
+
+    def _fetch_command(self, binaries: pathlib.Path, server: Server, file: ModelFile,
+                       reads: Iterable[tuple[Tensor, str, int]]) -> list[object]:
+        lines = self._list(f"{tensor.name}\t{text}\t{size}" for tensor, text, size in reads)
+        return [binaries / "fetch_worker", "--server", server.address, "--model", file.path.name, "--reads", lines]
+
+    def _http_command(self, server: Server, file: ModelFile, ranges: Iterable[tuple[int, int]]) -> list[object]:
+        return [self.place.binaries / "http_worker", "--server", server.address, "--url", f"/{file.path.name}",
+                "--ranges", self._ranges(ranges)]
+
+    def _fetch_load(self, binaries: pathlib.Path, file: ModelFile | None) -> Load | None:
+        if file is None:
+            return None
+        server = self.tensorferryd(binaries)
+        name = "tensorferry" if binaries == self.place.binaries else "other build"
+        return self._load(name, server, file, self._fetch_command(binaries, server, file, whole_of(file)))
+
+    def _load(self, name: str, server: Server, file: ModelFile, command: list[object]) -> Load:
+        if server.address not in self._loads:
+            load = Load([self.stack.enter_context(Process(command)) for _ in range(2)], file.size_bytes)
+            self.stack.callback(lambda: print(f"beside: two streams of {name}, {load.rate() / 1e6:.0f} MB/s together"))
+            self._loads[server.address] = load
+        return self._loads[server.address]
+
+    def _add(self, name: str, command: list[object], server: Server, size_bytes: int, repeats: int,
+             load: Load | None = None) -> None:
+        contender = self.stack.enter_context(worker(name, command, server.pids, size_bytes, repeats))
+        if load:
+            contender.run = beside(load, contender.run)
+        self.contenders.append(contender)
+
+
+def whole_of(file: ModelFile) -> list[tuple[Tensor, str, int]]:
+    return [(tensor, "", tensor.size_bytes) for tensor in file.tensors]
+
+
+def ranges_of(file: ModelFile) -> list[tuple[int, int]]:
+    return [(tensor.offset, tensor.size_bytes) for tensor in file.tensors]
