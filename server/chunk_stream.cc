@@ -37,20 +37,18 @@ void ChunkStream::Start(StreamPlan plan, StreamRegistry::Ticket ticket, RpcMetri
   const std::shared_ptr<ChunkStream> stream(new ChunkStream(std::move(ticket), std::move(count), call, resources));
   stream->self_ = stream;
   call.set_reactor(stream.get());
-  const auto in_flight = std::make_shared<InFlight>(stream, *resources.releases);
-  if (resources.io == IoMode::kMmap && plan.header.size_bytes() <= kMaxCachedBytes &&
-      plan.reads.size() <= kMaxCachedReads) {
-    stream->source_.emplace(plan, IoMode::kPreadCached, resources.buffers, resources.pinned, in_flight);
-    absl::StatusOr<Message> message = stream->NextMessage();
-    if (message.ok() && stream->source_->done()) {
-      stream->ready_.push_back(*std::move(message));
-      stream->source_done_ = true;
-    }
+  std::optional<Message> copy;
+  if (resources.io == IoMode::kMmap) copy = CopyFromCache(plan, resources);
+  if (!copy) {
+    stream->source_.emplace(std::move(plan), resources.io, resources.buffers, resources.pinned,
+                            std::make_shared<InFlight>(stream, *resources.releases));
   }
-  if (!stream->source_done_)
-    stream->source_.emplace(std::move(plan), resources.io, resources.buffers, resources.pinned, in_flight);
   resources.registry->Watch(stream);
-  stream->Advance();
+  if (copy) {
+    stream->Answer(*std::move(copy));
+  } else {
+    stream->Advance();
+  }
 }
 
 ChunkStream::ChunkStream(StreamRegistry::Ticket ticket, RpcMetrics::Call count, StreamCall& call,
@@ -62,6 +60,29 @@ ChunkStream::ChunkStream(StreamRegistry::Ticket ticket, RpcMetrics::Call count, 
       registry_(*resources.registry),
       metrics_(*resources.metrics),
       chunk_bytes_(resources.buffers->buffer_bytes()) {}
+
+std::optional<ChunkStream::Message> ChunkStream::CopyFromCache(const StreamPlan& plan,
+                                                               const StreamResources& resources) {
+  if (plan.header.size_bytes() > kMaxCachedBytes || plan.reads.size() > kMaxCachedReads) return std::nullopt;
+  ChunkSource source(plan, IoMode::kPreadCached, resources.buffers, resources.pinned, nullptr);
+  absl::StatusOr<Message> message = source.Next();
+  // What was copied before the files were found unchanged is sound, whatever becomes of them.
+  if (!message.ok() || !source.done() || !source.CheckUnchanged().ok()) return std::nullopt;
+  return *std::move(message);
+}
+
+void ChunkStream::Answer(Message message) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!status_.ok()) return;  // it was ended or cut off already
+    written_ = std::move(message);
+    write_started_ = StreamRegistry::Clock::now();
+    source_done_ = finished_ = answered_ = true;
+    count_.CountMessage(written_.data_bytes);
+    count_.set_code(grpc::StatusCode::OK);
+  }
+  call_.WriteAndFinish(written_.bytes);
+}
 
 void ChunkStream::Prepare() {
   bool more = true;
@@ -154,7 +175,7 @@ bool ChunkStream::CutOff(const StreamLimits& limits, StreamRegistry::Clock::time
   using std::chrono::milliseconds;
   {
     const std::lock_guard lock(mutex_);
-    if (finished_ || !status_.ok()) return false;
+    if (done_ || (finished_ && !answered_) || !status_.ok()) return false;
     // Taken by gRPC is not yet taken by the client.
     const bool sending = writing_ || (source_done_ && ready_.empty());
     const bool stalled =
@@ -163,6 +184,10 @@ bool ChunkStream::CutOff(const StreamLimits& limits, StreamRegistry::Clock::time
     if (!stalled && !too_long) return false;
     status_ = absl::CancelledError(stalled ? "the client took nothing for too long" : "the call took too long");
     if (stalled) metrics_.CountStalledStream();
+    if (answered_) {
+      call_.context().TryCancel();  // with the lock held, so that the call stays
+      return true;
+    }
     cutting_off_ = true;  // so that gRPC does not end the call while it is cancelled
   }
   // What is in flight waits for the client: only this makes gRPC let go of it. The client sees CANCELLED.
@@ -183,6 +208,12 @@ void ChunkStream::End(const absl::Status& error) {
   Advance();
 }
 
-void ChunkStream::OnDone() { std::exchange(self_, nullptr).reset(); }
+void ChunkStream::OnDone() {
+  {
+    const std::lock_guard lock(mutex_);
+    done_ = true;
+  }
+  std::exchange(self_, nullptr).reset();
+}
 
 }  // namespace tensorferry::server

@@ -60,14 +60,18 @@ class ChunkStream final : public StreamCall::Reactor,
   ChunkStream(StreamRegistry::Ticket ticket, RpcMetrics::Call count, StreamCall& call,
               const StreamResources& resources);
 
-  // What is up to this large, and all in the page cache, is answered without a worker: no wait for others that read
-  // from the disk, and no hand-over.
+  // What is up to this large, and all in the page cache, is copied and answered at once: no wait for others that read
+  // from the disk, no hand-over to a worker, and none when gRPC has let go of it.
   static constexpr std::int64_t kMaxCachedBytes = 64 << 10;
   static constexpr std::size_t kMaxCachedReads = 64;
 
   // How many messages wait to be written at most; at half as many more are prepared.
   std::size_t MaxReady() const { return registry_.ShortOfMemory() ? 1 : 3; }
 
+  // All of the answer in one message, if it is small and in the page cache.
+  static std::optional<Message> CopyFromCache(const StreamPlan& plan, const StreamResources& resources);
+  // Sends that.
+  void Answer(Message message);
   // Makes messages until enough wait.
   void Prepare();
   absl::StatusOr<Message> NextMessage();
@@ -95,6 +99,8 @@ class ChunkStream final : public StreamCall::Reactor,
   bool source_done_ = false;
   bool released_ = false;  // gRPC holds no data any more
   bool finished_ = false;
+  bool answered_ = false;  // all at once: the last step was taken, but maybe not by the client
+  bool done_ = false;      // and the call is about to go
   bool cutting_off_ = false;
   StreamRegistry::Clock::time_point write_started_;  // of the write that is in flight
   std::deque<Message> ready_;

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
 #include "client/cli/bench.h"
 #include "client/cli/check.h"
 #include "client/cli/exit_code.h"
@@ -36,6 +37,8 @@ ExitCode Main(int argc, char** argv) {
   ::signal(SIGXFSZ, SIG_IGN);
   // gRPC would write to stderr, in lines of its own, what our one line says.
   ::setenv("GRPC_VERBOSITY", "NONE", 0);
+  // Debian builds Abseil so that each lock of gRPC's is looked at for deadlocks.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
 
   CLI::App program("Lists and fetches the tensors that a tensorferry server has.", "tensorferry");
   program.footer("Exit codes: 0 done, 1 failed, 2 wrong usage. The server may also be given as TENSORFERRY_SERVER.");

@@ -28,6 +28,11 @@ void StreamCall::StartWrite(const grpc::ByteBuffer& message, grpc::WriteOptions 
   writer_.Write(message, options, written_step_.tag());
 }
 
+void StreamCall::WriteAndFinish(const grpc::ByteBuffer& message) {
+  const std::lock_guard lock(mutex_);
+  writer_.WriteAndFinish(message, grpc::WriteOptions(), grpc::Status::OK, finished_step_.tag());
+}
+
 void StreamCall::Finish(const grpc::Status& status) {
   const std::lock_guard lock(mutex_);
   writer_.Finish(status, finished_step_.tag());

@@ -53,6 +53,9 @@ class StreamCall {
   void set_reactor(Reactor* reactor) { reactor_ = reactor; }
   // Of which one may be under way at a time. `message` must stay until OnWriteDone. Safe to call from any thread.
   void StartWrite(const grpc::ByteBuffer& message, grpc::WriteOptions options);
+  // Writes the last message and finishes with OK, which takes gRPC one step instead of two. `message` must stay until
+  // OnDone; otherwise as Finish.
+  void WriteAndFinish(const grpc::ByteBuffer& message);
   // Once, when no write is under way; the call may be gone before this returns. Safe to call from any thread.
   void Finish(const grpc::Status& status);
 
