@@ -44,7 +44,9 @@ FetchOperation::FetchOperation(std::span<const std::unique_ptr<Link>> links, std
     for (const StreamRequest& request : lane) {
       for (const ExpectedPart& part : request.parts) {
         bytes_total_ += part.end - part.begin;
-        destinations_.insert(part.destination);
+        // A read that is cut goes on with what comes next.
+        if (destinations_.empty() || destinations_.back() != part.destination)
+          destinations_.push_back(part.destination);
       }
     }
   }

@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -55,7 +54,7 @@ class FetchOperation {
 
   const std::span<const std::unique_ptr<Link>> links_;
   std::vector<Lane> lanes_;
-  std::set<Destination*> destinations_;
+  std::vector<Destination*> destinations_;
   const std::string fingerprint_;
   const FetchOptions& options_;
   const Retry& retry_;
