@@ -17,7 +17,7 @@ struct Issued {
   // Whether any call was made: the context could be used.
   bool begun = false;
   // Of each part. A driver's error may be that of earlier work: nobody knows whether such a copy is under way.
-  std::vector<CUresult> parts;
+  std::vector<CUresult> parts = {};
   // Whether the slot's event stands behind them.
   CUresult recorded = CUDA_SUCCESS;
 };
