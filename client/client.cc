@@ -220,9 +220,20 @@ absl::StatusOr<Tensor> Client::FetchTensor(std::string_view model, std::string_v
 
 absl::Status Client::FetchFile(std::string_view model, std::string_view file, std::string_view fingerprint,
                                std::int64_t offset, Destination& destination, const FetchOptions& options) const {
+  FetchOptions remaining = options;
+  if (destination.size_bytes() == 0) {
+    // A server that is asked for 0 bytes sends the rest of the file, which is nothing only at its end.
+    const absl::Time deadline = DeadlineOf(options);
+    const absl::StatusOr<ModelMetadata> metadata = GetMetadata(model, options);
+    if (!metadata.ok()) return metadata.status();
+    const auto found = std::ranges::find(metadata->files, file, &FileInfo::name);
+    if (found != metadata->files.end() && offset >= 0) offset = std::max(offset, found->size_bytes);
+    remaining.generation = metadata->model.generation;
+    if (deadline != absl::InfiniteFuture()) remaining.timeout = deadline - absl::Now();
+  }
   std::vector<Lane> lanes(1);
-  lanes.front().push_back(PlanFileFetch(model, file, options.generation, offset, destination));
-  return impl_->Fetch(std::move(lanes), 1, fingerprint, options).status();
+  lanes.front().push_back(PlanFileFetch(model, file, remaining.generation, offset, destination));
+  return impl_->Fetch(std::move(lanes), 1, fingerprint, remaining).status();
 }
 
 }  // namespace tensorferry

@@ -86,6 +86,13 @@ add_subdirectory(cuda)
 tensorferry_python_test(reference_test safetensors/reference_test.py $<TARGET_FILE:tensorferry>)
 if(TENSORFERRY_WITH_CUDA)
   list(APPEND TEST_ENVIRONMENT TENSORFERRY_FAKE_CUDA_DIR=${PROJECT_BINARY_DIR}/tests/fake_cuda)
+  # For a real GPU; with little to do also on the fake driver, so that it runs when one is there.
+  tensorferry_python_test(cuda_gpu_bench_test e2e/gpu_bench_test.py)
+  set_tests_properties(cuda_gpu_bench_test PROPERTIES
+    RUN_SERIAL ON TIMEOUT 1200 SKIP_REGULAR_EXPRESSION "not tested on a GPU")
+  tensorferry_python_test(cuda_bench_test e2e/gpu_bench_test.py)
+  set_property(TEST cuda_bench_test APPEND PROPERTY ENVIRONMENT
+    LD_LIBRARY_PATH=${PROJECT_BINARY_DIR}/tests/fake_cuda TENSORFERRY_GPU_BENCH_MIB=4)
 endif()
 foreach(TEST IN ITEMS admin changing_files cli_device cli_errors cli_get cli_list cli_pull config drain kill limits listing
                       memory real_model reload reload_broken replicas resume scarce server_process sharded_model

@@ -6,24 +6,17 @@
 namespace tensorferry::cuda {
 
 Issued Copier::Issue(const Slot& slot) const {
-  Issued issued;
   const ContextScope scope(context_);
+  if (scope.result() != CUDA_SUCCESS) return {.parts = std::vector(slot.parts.size(), scope.result())};
+  Issued issued{.begun = true};
   for (std::size_t begin = 0, end = 0; begin < slot.parts.size(); begin = end) {
     std::size_t size = slot.parts[begin].size;
     for (end = begin + 1; end < slot.parts.size() && slot.parts[end - 1].GoesOnWith(slot.parts[end]); ++end) {
       size += slot.parts[end].size;
     }
-    const CUresult result = scope.result() == CUDA_SUCCESS ? Copy(slot, slot.parts[begin], size) : scope.result();
-    issued.any = issued.any || result == CUDA_SUCCESS;
-    issued.parts.resize(end, result);
-    if (result != CUDA_ERROR_INVALID_VALUE) continue;
-    // Two allocations may lie side by side, and no copy goes across their border.
-    for (std::size_t i = begin; i < end; ++i) {
-      issued.parts[i] = Copy(slot, slot.parts[i], slot.parts[i].size);
-      issued.any = issued.any || issued.parts[i] == CUDA_SUCCESS;
-    }
+    issued.parts.resize(end, Copy(slot, slot.parts[begin], size));
   }
-  if (issued.any) issued.recorded = context_.driver().cuEventRecord(slot.event, slot.stream);
+  issued.recorded = context_.driver().cuEventRecord(slot.event, slot.stream);
   return issued;
 }
 
@@ -34,20 +27,25 @@ CUresult Copier::Copy(const Slot& slot, const Part& first, std::size_t size) con
   return driver.cuMemcpyHtoDAsync(first.device, host, size, slot.stream);
 }
 
-std::vector<CUresult> Copier::Query(std::span<Slot* const> slots) const {
-  const Driver& driver = context_.driver();
+std::vector<Look> Copier::Query(std::span<Slot* const> slots) const {
   const ContextScope scope(context_);
-  std::vector<CUresult> results(slots.size(), scope.result());
-  if (scope.result() != CUDA_SUCCESS) return results;
-  for (std::size_t i = 0; i < slots.size(); ++i) {
-    Slot& slot = *slots[i];
-    if (!slot.recorded) {
-      results[i] = driver.cuEventRecord(slot.event, slot.stream);
-      slot.recorded = results[i] == CUDA_SUCCESS;
-    }
-    if (slot.recorded) results[i] = driver.cuEventQuery(slot.event);
+  std::vector<Look> looks(slots.size(), {.answer = scope.result(), .error = scope.result()});
+  if (scope.result() != CUDA_SUCCESS) return looks;
+  for (std::size_t i = 0; i < slots.size(); ++i) looks[i] = QueryOne(*slots[i]);
+  return looks;
+}
+
+Look Copier::QueryOne(Slot& slot) const {
+  const Driver& driver = context_.driver();
+  CUresult result = CUDA_SUCCESS;
+  if (!slot.recorded) {
+    result = driver.cuEventRecord(slot.event, slot.stream);
+    slot.recorded = result == CUDA_SUCCESS;
   }
-  return results;
+  if (slot.recorded) result = driver.cuEventQuery(slot.event);
+  if (result == CUDA_SUCCESS || result == CUDA_ERROR_NOT_READY) return {.answer = result};
+  // The stream knows, too, if later: behind the copies there may be work of the caller's.
+  return {.answer = driver.cuStreamQuery(slot.stream), .error = result};
 }
 
 absl::Status Copier::ToStatus(CUresult result) const {

@@ -10,9 +10,10 @@ namespace cuda {
 // Where a destination is, and how the fetch that fills it is doing.
 class Target {
  public:
-  Target(std::shared_ptr<Device> device, void* memory, std::int64_t size_bytes, CUstream stream)
+  Target(std::shared_ptr<Device> device, void* memory, CUdeviceptr allocation, std::int64_t size_bytes, CUstream stream)
       : device_(std::move(device)),
         memory_(reinterpret_cast<CUdeviceptr>(memory)),
+        allocation_(allocation),
         size_bytes_(size_bytes),
         stream_(stream) {}
 
@@ -21,7 +22,7 @@ class Target {
   absl::Status Begin(const FetchLimits& limits) {
     limits_ = limits;
     // What an earlier fetch left behind has a landing of its own.
-    landing_ = std::make_shared<Landing>(stream_);
+    landing_ = std::make_shared<Landing>(stream_, allocation_);
     return device_->ring().AwaitQuiet(memory_, static_cast<std::size_t>(size_bytes_), limits);
   }
   absl::Status Write(std::int64_t offset, StagingRing::Pieces pieces) {
@@ -35,6 +36,7 @@ class Target {
  private:
   const std::shared_ptr<Device> device_;
   const CUdeviceptr memory_;
+  const CUdeviceptr allocation_;
   const std::int64_t size_bytes_;
   const CUstream stream_;
   FetchLimits limits_;
@@ -47,8 +49,9 @@ absl::StatusOr<CudaDestination> CudaDestination::Create(const CudaDevice& device
                                                         std::optional<CudaStream> stream) {
   const absl::StatusOr<CUstream> handle = device.device_->StreamFor(stream);
   if (!handle.ok()) return handle.status();
-  if (absl::Status status = device.device_->CheckMemory(memory, size_bytes); !status.ok()) return status;
-  return CudaDestination(std::make_unique<cuda::Target>(device.device_, memory, size_bytes, *handle));
+  const absl::StatusOr<CUdeviceptr> allocation = device.device_->FindAllocation(memory, size_bytes);
+  if (!allocation.ok()) return allocation.status();
+  return CudaDestination(std::make_unique<cuda::Target>(device.device_, memory, *allocation, size_bytes, *handle));
 }
 
 CudaDestination::CudaDestination(std::unique_ptr<cuda::Target> target) : target_(std::move(target)) {}

@@ -74,9 +74,9 @@ absl::StatusOr<CUstream> Device::StreamFor(std::optional<CudaStream> stream) con
       fmt::format("the stream does not belong to the primary context of {}", context_->name()));
 }
 
-absl::Status Device::CheckMemory(const void* memory, std::int64_t size_bytes) const {
+absl::StatusOr<CUdeviceptr> Device::FindAllocation(const void* memory, std::int64_t size_bytes) const {
   if (size_bytes < 0) return absl::InvalidArgumentError(fmt::format("a size of {} bytes", size_bytes));
-  if (size_bytes == 0) return absl::OkStatus();
+  if (size_bytes == 0) return CUdeviceptr{0};
   unsigned type = 0;
   unsigned managed = 0;
   int ordinal = -1;
@@ -101,7 +101,7 @@ absl::Status Device::CheckMemory(const void* memory, std::int64_t size_bytes) co
         fmt::format("{} is memory of cuda:{}, not of {}", memory, ordinal, context_->name()));
   }
   const std::size_t left = size - (AddressOf(memory) - start);
-  if (static_cast<std::size_t>(size_bytes) <= left) return absl::OkStatus();
+  if (static_cast<std::size_t>(size_bytes) <= left) return start;
   return absl::InvalidArgumentError(
       fmt::format("the allocation of {} has {} bytes from there on, not {}", memory, left, size_bytes));
 }
@@ -159,9 +159,8 @@ absl::StatusOr<CudaMemory> CudaDevice::Allocate(std::int64_t size_bytes) const {
 }
 
 absl::Status CudaDevice::CopyToHost(const void* from, std::span<std::byte> to, const FetchLimits& limits) const {
-  if (absl::Status status = device_->CheckMemory(from, static_cast<std::int64_t>(to.size())); !status.ok()) {
-    return status;
-  }
+  const auto allocation = device_->FindAllocation(from, static_cast<std::int64_t>(to.size()));
+  if (!allocation.ok()) return allocation.status();
   const absl::StatusOr<CUstream> stream = device_->StreamFor(std::nullopt);
   if (!stream.ok()) return stream.status();
   return device_->ring().Read(cuda::AddressOf(from), to, *stream, limits);

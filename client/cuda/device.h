@@ -30,8 +30,9 @@ class Device {
   // Our own stream, or the caller's. Errors: INVALID_ARGUMENT: it does not belong to this device's primary context.
   absl::StatusOr<CUstream> StreamFor(std::optional<CudaStream> stream) const;
 
-  // Errors: INVALID_ARGUMENT: these bytes are not in one allocation on this device.
-  absl::Status CheckMemory(const void* memory, std::int64_t size_bytes) const;
+  // Where the allocation begins that these bytes lie in; 0 of none. Errors: INVALID_ARGUMENT: they are not in one
+  // allocation on this device.
+  absl::StatusOr<CUdeviceptr> FindAllocation(const void* memory, std::int64_t size_bytes) const;
 
   // Errors: RESOURCE_EXHAUSTED: not that much is left.
   absl::StatusOr<CUdeviceptr> Allocate(std::int64_t size_bytes) const;

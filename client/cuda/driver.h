@@ -35,7 +35,8 @@
   X(cuPointerGetAttributes)           \
   X(cuStreamCreate)                   \
   X(cuStreamDestroy)                  \
-  X(cuStreamGetCtx)
+  X(cuStreamGetCtx)                   \
+  X(cuStreamQuery)
 
 namespace tensorferry::cuda {
 

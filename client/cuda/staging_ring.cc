@@ -17,6 +17,9 @@ using State = Slot::State;
 // More copies than these (times the slots) could fill the driver's queue, and then it would block.
 constexpr std::size_t kMaxParts = 128;
 
+// A driver may answer once with an error of earlier work. One that does not answer that often has lost the device.
+constexpr int kMaxUnanswered = 3;
+
 // Copies the first `to.size()` bytes of `pieces`, of which `skip` were taken before.
 void Gather(StagingRing::Pieces pieces, std::size_t skip, std::span<std::byte> to) {
   for (const std::span<const std::byte> piece : pieces) {
@@ -139,7 +142,8 @@ void StagingRing::Abandon(Landing& landing, absl::Time until) {
 absl::Status StagingRing::Read(CUdeviceptr from, std::span<std::byte> to, CUstream stream, const FetchLimits& limits) {
   Lock lock(mutex_);
   while (!to.empty()) {
-    const auto landing = std::make_shared<Landing>(stream);
+    // Alone in its slot, so that it goes on with nothing.
+    const auto landing = std::make_shared<Landing>(stream, from);
     const absl::StatusOr<Slot*> taken = TakeSlot(lock, *landing, /*own=*/true, limits);
     if (!taken.ok()) return taken.status();
     Slot& slot = **taken;
@@ -149,7 +153,7 @@ absl::Status StagingRing::Read(CUdeviceptr from, std::span<std::byte> to, CUstre
     slot.Add(landing, from, size);
     Issue(lock, slot);
     absl::Status status;
-    for (Patience patience(limits); landing->parts_under_way > 0 && status.ok();) {
+    for (Patience patience(limits); landing->parts_under_way > 0 && landing->status.ok() && status.ok();) {
       Reap(lock);
       if (landing->parts_under_way > 0) status = patience.Wait(lock, changed_);
     }
@@ -234,13 +238,15 @@ void StagingRing::Issue(Lock& lock, Slot& slot) {
   const Issued issued = copier_.Issue(slot);
   lock.lock();
   for (std::size_t i = 0; i < issued.parts.size(); ++i) {
-    if (issued.parts[i] != CUDA_SUCCESS) slot.parts[i].Settle(copier_.ToStatus(issued.parts[i]));
+    if (issued.parts[i] != CUDA_SUCCESS) slot.parts[i].Fail(copier_.ToStatus(issued.parts[i]));
   }
-  if (issued.any) {
+  if (issued.recorded != CUDA_SUCCESS) slot.Fail(copier_.ToStatus(issued.recorded));
+  if (issued.begun) {
+    // Also if every copy failed: only the next look tells that none is under way.
     slot.state = State::kUnderWay;
     slot.recorded = issued.recorded == CUDA_SUCCESS;
-    if (!slot.recorded) Settle(slot, issued.recorded);
   } else {
+    slot.Settle();
     slot.Free();
   }
   changed_.notify_all();
@@ -255,21 +261,26 @@ void StagingRing::Reap(Lock& lock) {
   if (slots.empty()) return;
   reaping_ = true;
   lock.unlock();
-  const std::vector<CUresult> results = copier_.Query(slots);
+  const std::vector<Look> looks = copier_.Query(slots);
   lock.lock();
   reaping_ = false;
-  for (std::size_t i = 0; i < slots.size(); ++i) Settle(*slots[i], results[i]);
+  for (std::size_t i = 0; i < slots.size(); ++i) Settle(*slots[i], looks[i]);
   changed_.notify_all();
 }
 
-void StagingRing::Settle(Slot& slot, CUresult result) const {
-  if (result == CUDA_ERROR_NOT_READY) {
+void StagingRing::Settle(Slot& slot, const Look& look) const {
+  if (look.error != CUDA_SUCCESS) slot.Fail(copier_.ToStatus(look.error));
+  if (look.answer == CUDA_ERROR_NOT_READY) {
+    slot.unanswered = 0;
     slot.failure = absl::OkStatus();
     return;
   }
-  slot.failure = copier_.ToStatus(result);
-  for (Part& part : slot.parts) part.Settle(slot.failure);
-  if (result != CUDA_SUCCESS) return;
+  if (look.answer != CUDA_SUCCESS) {
+    if (++slot.unanswered < kMaxUnanswered) return;
+    slot.failure = copier_.ToStatus(look.answer);
+  }
+  slot.Settle();
+  if (look.answer != CUDA_SUCCESS) return;
   if (slot.kept) {
     slot.state = State::kRead;
   } else {

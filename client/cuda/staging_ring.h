@@ -74,8 +74,8 @@ class StagingRing {
   void Issue(Lock& lock, Slot& slot);
   // Asks the driver which slots are done, and frees those.
   void Reap(Lock& lock);
-  // Takes the driver's answer about the event of a slot that is under way.
-  void Settle(Slot& slot, CUresult result) const;
+  // Takes what the driver said of a slot that is under way.
+  void Settle(Slot& slot, const Look& look) const;
 
   const PrimaryContext& context_;
   const Copier copier_;

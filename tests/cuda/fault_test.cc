@@ -105,6 +105,7 @@ class FaultTest : public ::testing::Test {
     const auto reads = DeviceReads::Create(device, plan, {0, 7}, /*filled=*/false);
     if (!reads.ok()) return reads.status();
     const absl::Status fetched = Fill(*reads, plan, by);
+    EXPECT_EQ(fake_.copies_under_way(), 0) << "the device still writes to the caller's memory: " << fetched;
     EXPECT_FALSE(absl::IsDeadlineExceeded(fetched)) << "a hung call";
     if (!fetched.ok()) return fetched;
     const absl::Status checked = reads->Check(device);

@@ -2,6 +2,8 @@
 """`tensorferry get` and `bench` by way of a GPU's memory, on the fake driver; and what they say where there is none."""
 
 import os
+import pathlib
+import re
 import unittest
 
 import numpy
@@ -61,6 +63,8 @@ class CliDeviceTest(harness.EndToEndTest):
         if FAKE_CUDA_DIR is not None:
             self.cli_fails(1, ("there is no device cuda:7: this machine has 2",), *args, "--device", "cuda:7",
                            server=self.server, env={"LD_LIBRARY_PATH": FAKE_CUDA_DIR})
+            self.cli_fails(1, ("cannot start the NVIDIA driver: FAKE_ERROR_100",), *args, "--device", "cuda:0",
+                           server=self.server, env={"LD_LIBRARY_PATH": FAKE_CUDA_DIR, "FAKE_CUDA_NO_DEVICE": "1"})
         for wrong in ("gpu0", "cuda:", "cuda:-1", "cuda:x", "0"):
             self.cli_fails(2, ("--device", "cuda:N"), *args, f"--device={wrong}", server=self.server)
         result = self.run_cli(*args, "--device", "cuda:9999", server=self.server)
@@ -68,6 +72,20 @@ class CliDeviceTest(harness.EndToEndTest):
         self.assert_one_line_error(result, 1)
         self.assertRegex(result.stderr, "no NVIDIA driver|built without CUDA|no device cuda:9999")
         self.assertFalse((self.directory / "out").exists())
+
+    @unittest.skipIf(FAKE_CUDA_DIR is None, "this was built without cuda.h")
+    def test_drivers_that_cannot_be_used_are_named(self) -> None:
+        args = ("get", "m.safetensors", "large", "-o", self.directory / "out", "--device", "cuda:0")
+        library = self.directory / "libcuda.so.1"
+        library.touch()
+        env = {"LD_LIBRARY_PATH": str(self.directory)}
+        self.cli_fails(1, ("there is no NVIDIA driver on this machine", str(library)), *args, server=self.server,
+                       env=env)
+        # Some library that has no function of CUDA's.
+        library.unlink()
+        library.symlink_to(re.search(r"/\S+/libc\.so\.6", pathlib.Path("/proc/self/maps").read_text())[0])
+        self.cli_fails(1, ("the NVIDIA driver is too old: its libcuda.so.1 lacks cuCtxGetCurrent",), *args,
+                       server=self.server, env=env)
 
 
 if __name__ == "__main__":

@@ -250,6 +250,22 @@ TEST_F(FetchTest, RunOfAFileAndWrongFingerprint) {
               StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
+TEST_F(FetchTest, NothingOfAFileArrivesWhereNothingIsWanted) {
+  const Client client = Connect();
+  TF_ASSERT_OK_AND_ASSIGN(const ModelMetadata metadata, client.GetMetadata("m.safetensors"));
+  const FileInfo& file = metadata.files[0];
+  HostDestination nothing({});
+  for (const std::int64_t offset : {std::int64_t{0}, std::int64_t{12345}, file.size_bytes}) {
+    TF_EXPECT_OK(client.FetchFile("m.safetensors", file.name, file.fingerprint, offset, nothing));
+  }
+  EXPECT_THAT(client.FetchFile("m.safetensors", file.name, "", -1, nothing),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(client.FetchFile("m.safetensors", file.name, "", file.size_bytes + 1, nothing),
+              StatusIs(absl::StatusCode::kOutOfRange));
+  EXPECT_THAT(client.FetchFile("m.safetensors", file.name, "other", 0, nothing), StatusIs(absl::StatusCode::kAborted));
+  EXPECT_THAT(client.FetchFile("m.safetensors", "other", "", 0, nothing), StatusIs(absl::StatusCode::kNotFound));
+}
+
 TEST_F(FetchTest, ManyThreadsShareOneClient) {
   const Client client = Connect(2);
   std::vector<std::jthread> threads;

@@ -93,7 +93,7 @@ class Client {
                                      const FetchOptions& options = {}) const;
 
   // Fills `destination` with the bytes [offset, offset + destination.size_bytes()) of one file of the model.
-  // Errors: ABORTED: `fingerprint` is not empty and not the file's; INVALID_ARGUMENT: the range exceeds the file.
+  // Errors: ABORTED: `fingerprint` is given and not the file's; INVALID_ARGUMENT, OUT_OF_RANGE: the range exceeds it.
   absl::Status FetchFile(std::string_view model, std::string_view file, std::string_view fingerprint,
                          std::int64_t offset, Destination& destination, const FetchOptions& options = {}) const;
 

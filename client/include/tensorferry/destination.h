@@ -27,7 +27,7 @@ struct FetchLimits {
 //
 // A fetch calls Begin once, writes only bytes whose checksum matched, each at least once, and then calls Finish once.
 // If it fails, it calls Abandon in the end. It writes from the thread that called Fetch or, with several connections,
-// from several threads at once, but never to overlapping ranges at once.
+// from several threads at once, but never to overlapping ranges at once. None of these functions may throw.
 class Destination {
  public:
   virtual ~Destination() = default;

@@ -26,7 +26,7 @@ struct Progress {
   std::int64_t bytes_total = 0;
 };
 
-// What may be said of any call.
+// What may be said of any call. The functions must not throw.
 struct CallOptions {
   // The call fails with DEADLINE_EXCEEDED after this long.
   absl::Duration timeout = absl::InfiniteDuration();
@@ -46,7 +46,7 @@ struct FetchOptions : CallOptions {
   std::function<void(const Progress&)> on_progress = {};
 };
 
-// One tensor or slice wanted, and where it shall go.
+// One tensor or slice wanted, and where it shall go: each to a destination of its own.
 struct Read {
   std::string tensor;
   // Absent: the whole tensor.

@@ -143,12 +143,11 @@ CUresult CUDAAPI cuMemAlloc(CUdeviceptr* pointer, std::size_t size) {
   if (size == 0) return Driver().Violation(CUDA_ERROR_INVALID_VALUE, "an allocation of nothing");
   if (static_cast<std::int64_t>(size) > Driver().device_bytes - device->allocated_bytes)
     return CUDA_ERROR_OUT_OF_MEMORY;
-  // The host sees addresses that it cannot touch, and memory that counts as shared: not as its own.
-  void* const address = Map(size, PROT_NONE, MAP_PRIVATE | MAP_NORESERVE);
+  // It counts as shared memory: not as the program's own.
   void* const memory = Map(size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE);
-  if (address == nullptr || memory == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
+  *pointer = memory != nullptr ? Driver().TakeAddresses(size) : 0;
+  if (*pointer == 0) return CUDA_ERROR_OUT_OF_MEMORY;
   device->allocated_bytes += static_cast<std::int64_t>(size);
-  *pointer = reinterpret_cast<CUdeviceptr>(address);
   Driver().allocations[*pointer] = {size, static_cast<std::byte*>(memory), device};
   return CUDA_SUCCESS;
 }
@@ -162,7 +161,6 @@ CUresult CUDAAPI cuMemFree(CUdeviceptr pointer) {
   const FakeAllocation freed = found->second;
   Driver().allocations.erase(found);
   freed.device->allocated_bytes -= static_cast<std::int64_t>(freed.size);
-  ::munmap(reinterpret_cast<void*>(pointer), freed.size);
   ::munmap(freed.memory, freed.size);
   return failure;
 }
@@ -220,6 +218,13 @@ CUresult CUDAAPI cuStreamGetCtx(CUstream stream, CUcontext* context) {
   if (found == Driver().streams.end()) return CUDA_ERROR_INVALID_HANDLE;
   *context = ContextOf(*found->second.device);
   return CUDA_SUCCESS;
+}
+
+CUresult CUDAAPI cuStreamQuery(CUstream stream) {
+  FAKE_ENTER_CONTEXT(cuStreamQuery);
+  std::shared_ptr<FakeStream> queue;
+  if (const CUresult result = Driver().FindStream(stream, device, &queue); result != CUDA_SUCCESS) return result;
+  return queue->idle() ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
 }
 
 CUresult CUDAAPI cuEventCreate(CUevent* event, unsigned) {

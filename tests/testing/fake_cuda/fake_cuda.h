@@ -25,10 +25,12 @@ struct CudaHoldings {
 
 // A driver (libcuda.so.1) for two devices in host memory, which a test can make slow, stuck or faulty. Copies are done
 // late: by a thread for each stream, when it gets to them, from what the source holds then. Device memory cannot be
-// touched by the host. What a real driver would refuse, or suffer from, is refused and remembered as a violation; what
-// is left of those, and of what was not given back, is printed when the program ends. Safe for concurrent use.
+// touched by the host; allocations lie side by side, and no address is given twice. What a real driver would refuse, or
+// suffer from, is refused and remembered as a violation; what is left of those, and of what was not given back, is
+// printed when the program ends. Safe for concurrent use.
 //
-// Programs that are no test are told by the environment: FAKE_CUDA_MAX_DELAY_US, as SetMaxDelay.
+// Programs that are no test are told by the environment: FAKE_CUDA_MAX_DELAY_US, as SetMaxDelay; FAKE_CUDA_NO_DEVICE:
+// there is none.
 class FakeCuda {
  public:
   virtual ~FakeCuda() = default;
@@ -39,9 +41,10 @@ class FakeCuda {
   // Forgets faults, counts of calls and violations, and makes the devices fast and large again.
   virtual void Reset() = 0;
 
-  // The `index`th call of `function` from now on, counted from 0, fails with `result`. A function that gives something
-  // back does that all the same, as CUDA's do: their errors are those of work before. Empty: none does.
-  virtual void FailCall(const std::string& function, int index, CUresult result) = 0;
+  // The `index`th call of `function` from now on, counted from 0, fails with `result`, and so do the next, `times` in
+  // all. A function that gives something back does that all the same, and a copy may, as CUDA's do: their errors are
+  // those of work before. Empty: none does.
+  virtual void FailCall(const std::string& function, int index, CUresult result, int times = 1) = 0;
   // The same of the `index`th copy when it is done: its context is lost then, and says so to every call.
   virtual void FailCopy(int index, CUresult result) = 0;
   // Whether the fault of either of them has happened.
@@ -57,6 +60,8 @@ class FakeCuda {
   virtual std::map<std::string, int> calls() const = 0;
   virtual CudaHoldings holdings() const = 0;
   virtual std::vector<std::string> violations() const = 0;
+  // Copies to devices that were asked for and are still to be done. A device that is lost does none.
+  virtual int copies_under_way() const = 0;
   // Copies from and to host memory that is not pinned: right, but slow.
   virtual int pageable_copies() const = 0;
   virtual std::int64_t pinned_bytes() const = 0;

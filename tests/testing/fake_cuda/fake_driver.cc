@@ -6,12 +6,16 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 namespace tensorferry::test {
 namespace {
 
 constexpr std::int64_t kDeviceBytes = std::int64_t{8} << 30;
+// For all that a program allocates until it ends.
+constexpr std::size_t kAddresses = std::size_t{256} << 30;
+constexpr std::size_t kAlignment = 512;
 
 }  // namespace
 
@@ -26,6 +30,13 @@ FakeDriver::FakeDriver() : device_bytes(kDeviceBytes) {
   for (int i = 0; i < kDevices; ++i) devices[i].ordinal = i;
   if (const char* delay = std::getenv("FAKE_CUDA_MAX_DELAY_US"))
     max_delay_ = std::chrono::microseconds(std::atoi(delay));
+  if (std::getenv("FAKE_CUDA_NO_DEVICE") != nullptr) {
+    FailCall("cuInit", 0, CUDA_ERROR_NO_DEVICE, std::numeric_limits<int>::max());
+  }
+  void* const addresses = ::mmap(nullptr, kAddresses, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (addresses == MAP_FAILED) return;
+  next_address_ = reinterpret_cast<CUdeviceptr>(addresses);
+  end_of_addresses_ = next_address_ + kAddresses;
 }
 
 FakeDriver::~FakeDriver() {
@@ -53,10 +64,11 @@ void FakeDriver::Reset() {
   device_bytes = kDeviceBytes;
 }
 
-void FakeDriver::FailCall(const std::string& function, int index, CUresult result) {
+void FakeDriver::FailCall(const std::string& function, int index, CUresult result, int times) {
   const std::lock_guard lock(mutex);
   failing_function_ = function;
   calls_until_failure_ = index;
+  failures_left_ = times;
   failure_ = result;
   failed_ = false;
 }
@@ -111,6 +123,13 @@ std::vector<std::string> FakeDriver::violations() const {
   return violations_;
 }
 
+int FakeDriver::copies_under_way() const {
+  const std::lock_guard lock(mutex);
+  int sum = 0;
+  for (const FakeDevice& device : devices) sum += device.lost == CUDA_SUCCESS ? device.copies_under_way : 0;
+  return sum;
+}
+
 int FakeDriver::pageable_copies() const {
   const std::lock_guard lock(mutex);
   return pageable_copies_;
@@ -126,10 +145,11 @@ std::int64_t FakeDriver::pinned_bytes() const {
 CUresult FakeDriver::Enter(const char* function) {
   const std::lock_guard lock(mutex);
   ++calls_[function];
-  if (!initialized && std::string_view(function) != "cuInit") {
+  const std::string_view name(function);
+  if (!initialized && name != "cuInit" && !name.starts_with("cuGetError")) {
     return Violation(CUDA_ERROR_NOT_INITIALIZED, std::string(function) + " before cuInit");
   }
-  if (failing_function_ != function || calls_until_failure_-- != 0) return CUDA_SUCCESS;
+  if (failing_function_ != function || calls_until_failure_-- > 0 || failures_left_-- <= 0) return CUDA_SUCCESS;
   failed_ = true;
   return failure_;
 }
@@ -137,6 +157,12 @@ CUresult FakeDriver::Enter(const char* function) {
 CUresult FakeDriver::Violation(CUresult result, const std::string& what) {
   violations_.push_back(what);
   return result;
+}
+
+CUdeviceptr FakeDriver::TakeAddresses(std::size_t size) {
+  const std::size_t taken = (size + kAlignment - 1) / kAlignment * kAlignment;
+  if (taken > end_of_addresses_ - next_address_) return 0;
+  return std::exchange(next_address_, next_address_ + taken);
 }
 
 const FakeAllocation* FakeDriver::FindAllocation(CUdeviceptr pointer, CUdeviceptr* start) const {
@@ -172,8 +198,9 @@ CUresult FakeDriver::FindStream(CUstream stream, FakeDevice* current, std::share
 
 CUresult FakeDriver::Copy(const char* function, bool to_device, CUdeviceptr pointer, std::byte* host, std::size_t size,
                           CUstream stream) {
-  if (const CUresult failure = Enter(function); failure != CUDA_SUCCESS) return failure;
+  const CUresult failure = Enter(function);
   const std::lock_guard lock(mutex);
+  if (failure != CUDA_SUCCESS && random_() % 2 == 0) return failure;
   FakeDevice* device = nullptr;
   if (const CUresult result = CurrentDevice(function, &device); result != CUDA_SUCCESS) return result;
   CUdeviceptr start = 0;
@@ -186,20 +213,23 @@ CUresult FakeDriver::Copy(const char* function, bool to_device, CUdeviceptr poin
   std::shared_ptr<FakeStream> queue;
   if (const CUresult result = FindStream(stream, device, &queue); result != CUDA_SUCCESS) return result;
   std::byte* const view = allocation->memory + (pointer - start);
+  const int counted = to_device ? 1 : 0;
+  device->copies_under_way += counted;
   queue->Add([=, this] {
-    {
-      const std::lock_guard work_lock(mutex);
-      if (device->lost != CUDA_SUCCESS) return;
-      if (copies_until_failure_-- == 0) {
-        failed_ = true;
-        device->lost = failure_;
-        return;
-      }
+    std::unique_lock work_lock(mutex);
+    if (device->lost == CUDA_SUCCESS && copies_until_failure_-- == 0) {
+      failed_ = true;
+      device->lost = failure_;
     }
-    // Neither side is freed before this is done.
-    std::memcpy(to_device ? view : host, to_device ? host : view, size);
+    if (device->lost == CUDA_SUCCESS) {
+      work_lock.unlock();
+      // Neither side is freed before this is done.
+      std::memcpy(to_device ? view : host, to_device ? host : view, size);
+      work_lock.lock();
+    }
+    device->copies_under_way -= counted;
   });
-  return CUDA_SUCCESS;
+  return failure;
 }
 
 std::shared_ptr<FakeStream> FakeDriver::MakeStream() {

@@ -19,6 +19,7 @@ struct FakeDevice {
   int ordinal = 0;
   int retained = 0;
   std::int64_t allocated_bytes = 0;
+  int copies_under_way = 0;  // to it
   CUresult lost = CUDA_SUCCESS;
   std::shared_ptr<FakeStream> default_stream;
 };
@@ -49,7 +50,7 @@ class FakeDriver final : public FakeCuda {
   ~FakeDriver() override;
 
   void Reset() override;
-  void FailCall(const std::string& function, int index, CUresult result) override;
+  void FailCall(const std::string& function, int index, CUresult result, int times) override;
   void FailCopy(int index, CUresult result) override;
   bool failed() const override;
   void SetMaxDelay(std::chrono::microseconds delay) override;
@@ -58,6 +59,7 @@ class FakeDriver final : public FakeCuda {
   std::map<std::string, int> calls() const override;
   CudaHoldings holdings() const override;
   std::vector<std::string> violations() const override;
+  int copies_under_way() const override;
   int pageable_copies() const override;
   std::int64_t pinned_bytes() const override;
 
@@ -67,6 +69,8 @@ class FakeDriver final : public FakeCuda {
   CUresult Violation(CUresult result, const std::string& what);
   // With the mutex held: the device whose context is current to this thread, if it is usable.
   CUresult CurrentDevice(const char* function, FakeDevice** device);
+  // With the mutex held: addresses that nothing can be read from or written to. 0: there are no more.
+  CUdeviceptr TakeAddresses(std::size_t size);
   // With the mutex held. Null: `pointer` is not device memory.
   const FakeAllocation* FindAllocation(CUdeviceptr pointer, CUdeviceptr* start) const;
   bool IsPinned(const void* pointer, std::size_t size) const;
@@ -95,11 +99,14 @@ class FakeDriver final : public FakeCuda {
   std::map<std::string, int> calls_;
   std::string failing_function_;
   int calls_until_failure_ = 0;
+  int failures_left_ = 0;
   int copies_until_failure_ = -1;
   CUresult failure_ = CUDA_SUCCESS;
   bool failed_ = false;
   std::vector<std::string> violations_;
   int pageable_copies_ = 0;
+  CUdeviceptr next_address_ = 0;
+  CUdeviceptr end_of_addresses_ = 0;
   std::chrono::microseconds max_delay_{0};
   bool stuck_ = false;
   std::condition_variable unstuck_;

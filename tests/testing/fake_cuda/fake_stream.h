@@ -36,6 +36,11 @@ class FakeStream {
     changed_.notify_all();
   }
 
+  bool idle() {
+    const std::lock_guard lock(mutex_);
+    return queue_.empty();
+  }
+
   // Returns when there is nothing left.
   void WaitUntilIdle() {
     std::unique_lock lock(mutex_);
