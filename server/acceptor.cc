@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -14,6 +13,8 @@
 #include <limits>
 #include <utility>
 #include <vector>
+
+#include "server/log.h"
 
 namespace tensorferry::server {
 namespace {
@@ -102,8 +103,8 @@ void Acceptor::CountRefused() {
   const Clock::time_point now = Clock::now();
   if (last_warning_ != Clock::time_point() && now - last_warning_ < kBetweenWarnings) return;
   last_warning_ = now;
-  spdlog::warn("{} connections were refused: of the descriptors that the process may have, {} are in use", refused_,
-               max_descriptor_);
+  LogWarning("connections were refused: the descriptors that they may take are in use",
+             {{"connections", refused_}, {"descriptors", max_descriptor_}});
   refused_ = 0;
 }
 

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/catalog_log.h"
 
-#include <spdlog/spdlog.h>
-
 #include <cstdint>
+#include <string_view>
 
-#include "tensorferry/quote.h"
+#include "server/log.h"
 
 namespace tensorferry::server {
 namespace {
@@ -32,54 +31,65 @@ const Catalog::Entry* FindListed(const Catalog& catalog, const std::string& name
 bool LogModel(const std::string& name, const Catalog::Entry* before, const Catalog::Entry& after) {
   if (!after.model.ok()) {
     if (before != nullptr && Alike(before->model.status(), after.model.status())) return false;
-    spdlog::error("model {} cannot be served: {}", Quote(name), TextOf(after.model.status()));
+    LogError("model cannot be served", {{"model", name}, {"error", after.model.status()}});
     return true;
   }
-  const std::string& generation = (*after.model)->generation();
+  const Model& model = **after.model;
   if (!after.replacement.ok()) {
     if (before != nullptr && Alike(before->replacement, after.replacement)) return false;
-    spdlog::error("model {} stays at generation {}, because what is there now cannot be served: {}", Quote(name),
-                  generation, TextOf(after.replacement));
+    LogError("model stays as it was, because what is there now cannot be served",
+             {{"model", name}, {"generation", model.generation()}, {"error", after.replacement}});
     return true;
   }
+  const auto log = [&](std::string_view what) {
+    LogInfo(what, {{"model", name}, {"generation", model.generation()}, {"tensors", model.tensor_count()}});
+  };
   if (before == nullptr) {
-    spdlog::info("model {} added, generation {}", Quote(name), generation);
+    log("model added");
   } else if (!before->model.ok()) {
-    spdlog::info("model {} can be served now, generation {}", Quote(name), generation);
+    log("model can be served now");
   } else if (*before->model != *after.model) {
-    spdlog::info("model {} replaced, generation {}", Quote(name), generation);
+    log("model replaced");
   } else if (!before->replacement.ok()) {
-    spdlog::info("model {} is what it was again, generation {}", Quote(name), generation);
+    log("model is what it was again");
   }
   return false;
 }
 
-}  // namespace
-
-std::int64_t LogCatalog(const std::string& root, const Catalog& catalog) {
+// Returns how many cannot be served.
+std::int64_t LogTotals(const std::string& root, const Catalog& catalog, std::chrono::duration<double> time) {
   std::int64_t tensors = 0;
   for (const auto& [name, entry] : catalog.entries()) {
-    if (!entry.listed) continue;
-    if (entry.model.ok()) {
-      tensors += static_cast<std::int64_t>((*entry.model)->tensor_count());
-    } else {
-      spdlog::error("model {} cannot be served: {}", Quote(name), TextOf(entry.model.status()));
-    }
+    if (entry.listed && entry.model.ok()) tensors += static_cast<std::int64_t>((*entry.model)->tensor_count());
   }
   const Catalog::Counts models = catalog.CountListed();
-  if (models.ready == 0) spdlog::warn("there is nothing to serve: no good safetensors file under root {}", Quote(root));
-  spdlog::info("root {}: {} models ready, {} tensors", Quote(root), models.ready, tensors);
+  if (models.ready == 0)
+    LogWarning("there is nothing to serve: no good safetensors file under the root", {{"root", root}});
+  LogInfo(
+      "root scanned",
+      {{"root", root}, {"models", models.ready}, {"tensors", tensors}, {"failed", models.failed}, {"seconds", time}});
   return models.failed;
 }
 
-std::int64_t LogChanges(const Catalog& before, const Catalog& after) {
+}  // namespace
+
+std::int64_t LogCatalog(const std::string& root, const Catalog& catalog, std::chrono::duration<double> time) {
+  for (const auto& [name, entry] : catalog.entries()) {
+    if (entry.listed && !entry.model.ok()) LogModel(name, nullptr, entry);
+  }
+  return LogTotals(root, catalog, time);
+}
+
+std::int64_t LogChanges(const std::string& root, const Catalog& before, const Catalog& after,
+                        std::chrono::duration<double> time) {
   std::int64_t failed = 0;
   for (const auto& [name, entry] : before.entries()) {
-    if (entry.listed && FindListed(after, name) == nullptr) spdlog::info("model {} removed", Quote(name));
+    if (entry.listed && FindListed(after, name) == nullptr) LogInfo("model removed", {{"model", name}});
   }
   for (const auto& [name, entry] : after.entries()) {
     if (entry.listed && LogModel(name, FindListed(before, name), entry)) ++failed;
   }
+  LogTotals(root, after, time);
   return failed;
 }
 

@@ -2,7 +2,6 @@
 #include "server/catalog_watcher.h"
 
 #include <poll.h>
-#include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -15,7 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/catalog_log.h"
-#include "tensorferry/quote.h"
+#include "server/log.h"
 #include "tensorferry/storage/catalog.h"
 
 namespace tensorferry::server {
@@ -60,8 +59,7 @@ void CatalogWatcher::Run() {
     watch_.emplace(*std::move(watch));
     WatchDirectories();
   } else {
-    spdlog::warn("changes of the root are found by --rescan-interval and SIGHUP only: {}",
-                 std::string(watch.status().message()));
+    LogWarning("changes of the root are found by --rescan-interval and SIGHUP only", {{"error", watch.status()}});
   }
   while (WaitForReason()) Scan();
 }
@@ -119,13 +117,13 @@ void CatalogWatcher::Scan() {
   if (!after.ok()) metrics_.CountFault(Fault::kScan);
   std::string error(after.status().message());
   if (error != scan_error_) {
-    if (!after.ok()) spdlog::error("root {} cannot be scanned, what it had stays served: {}", Quote(root_), error);
-    if (after.ok()) spdlog::info("root {} can be scanned again", Quote(root_));
+    if (!after.ok()) LogError("root cannot be scanned, what it had stays served", {{"root", root_}, {"error", error}});
+    if (after.ok()) LogInfo("root can be scanned again", {{"root", root_}});
     scan_error_ = std::move(error);
   }
   if (!after.ok() || *after == before) return;
   current_.Publish(*after);
-  metrics_.CountModelLoadErrors(LogChanges(*before, **after));
+  metrics_.CountModelLoadErrors(LogChanges(root_, *before, **after, scan_time_));
   WatchDirectories();
 }
 
@@ -140,7 +138,7 @@ void CatalogWatcher::WatchDirectories() {
   hinted_ = hinted_ || !is_new.ok() || *is_new;
   if (is_new.ok() || !watch_error_.empty()) return;
   watch_error_ = std::string(is_new.status().message());
-  spdlog::warn("some changes of the root are found by --rescan-interval and SIGHUP only: {}", watch_error_);
+  LogWarning("some changes of the root are found by --rescan-interval and SIGHUP only", {{"error", watch_error_}});
 }
 
 }  // namespace tensorferry::server

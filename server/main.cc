@@ -3,7 +3,6 @@
 #include <google/protobuf/stubs/logging.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
 #include <cerrno>
@@ -67,8 +66,13 @@ void ChoosePolling() { setenv("GRPC_POLL_STRATEGY", "poll", 0); }
 // Debian builds Abseil so that each lock of gRPC's is looked at for deadlocks.
 void TrustLocks() { absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore); }
 
-int Fail(const absl::Status& status) {
-  fmt::print(stderr, "tensorferryd: {}\n", std::string(status.message()));
+// Why it did not start: for a person, or for what reads the objects of the log.
+int Fail(const absl::Status& status, const Options& options) {
+  if (options.log_format == "json") {
+    LogError("cannot start", {{"error", status}});
+  } else {
+    fmt::print(stderr, "tensorferryd: {}\n", std::string(status.message()));
+  }
   // What was asked for is wrong, or it did not work.
   return absl::IsInvalidArgument(status) ? 2 : 1;
 }
@@ -96,11 +100,12 @@ absl::StatusOr<std::shared_ptr<const Catalog>> LoadCatalog(const Options& option
   while (loading.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
     if (EndSignalWithin(std::chrono::milliseconds(20))) stop.request_stop();
   }
-  metrics.CountScan(std::chrono::steady_clock::now() - started);
+  const std::chrono::steady_clock::duration time = std::chrono::steady_clock::now() - started;
+  metrics.CountScan(time);
   absl::StatusOr<std::shared_ptr<const Catalog>> catalog = loading.get();
   // The signal may have come when there was nothing left to stop, and does not come again.
   if (stop.stop_requested()) return absl::CancelledError("ended by a signal");
-  if (catalog.ok()) metrics.CountModelLoadErrors(LogCatalog(options.root, **catalog));
+  if (catalog.ok()) metrics.CountModelLoadErrors(LogCatalog(options.root, **catalog, time));
   return catalog;
 }
 
@@ -111,12 +116,13 @@ absl::StatusOr<std::unique_ptr<AdminServer>> StartAdmin(const std::string& addre
                                    .live = [&state] { return state.Live(); },
                                    .ready = [&state] { return state.Ready(); }});
   // Who asked for port 0 may want to see how the start goes.
-  if (admin.ok()) spdlog::info("admin: listening on {}", (*admin)->address());
+  if (admin.ok()) LogInfo("admin port is listening", {{"address", (*admin)->address()}});
   return admin;
 }
 
-// On stdout, so that whoever asked for port 0 can read it.
-void PrintAddresses(const Server& server, const AdminServer* admin) {
+// On stdout, too, so that whoever asked for port 0 can read it.
+void TellAddresses(const Server& server, const AdminServer* admin) {
+  LogInfo("listening", {{"address", server.address()}, {"version", TENSORFERRY_VERSION}});
   fmt::print("tensorferryd listening on {}\n", server.address());
   if (admin != nullptr) fmt::print("tensorferryd admin listening on {}\n", admin->address());
   std::fflush(stdout);
@@ -128,7 +134,7 @@ int ServeUntilSignal(const sigset_t& signals, CatalogWatcher& watcher) {
     int signal = 0;
     sigwait(&signals, &signal);
     if (signal != SIGHUP) return signal;
-    spdlog::info("SIGHUP: scanning the root");
+    LogInfo("scanning the root", {{"signal", "SIGHUP"}});
     watcher.Request();
   }
 }
@@ -139,15 +145,16 @@ void Drain(Server& server, ProcessState& state, const Options& options, int sign
   state.BeginDraining();
   server.StopBeingReady();
   const std::string name = signal == SIGINT ? "SIGINT" : "SIGTERM";
-  spdlog::info("{}: not ready any more, ending in {} s", name,
-               std::chrono::duration_cast<std::chrono::seconds>(options.lame_duck).count());
+  LogInfo("not ready any more",
+          {{"signal", name}, {"lame_duck_seconds", options.lame_duck}, {"streams", server.active_streams()}});
   bool hurry = EndSignalWithin(options.lame_duck);
-  spdlog::info("{}: finishing {} streams", name, server.active_streams());
+  LogInfo("finishing streams",
+          {{"signal", name}, {"drain_timeout_seconds", options.drain_timeout}, {"streams", server.active_streams()}});
   const std::int64_t cut_off = server.Shutdown(std::chrono::steady_clock::now() + options.drain_timeout, [&hurry] {
     hurry = hurry || EndSignalWithin(std::chrono::milliseconds(0));
     return hurry;
   });
-  if (cut_off > 0) spdlog::warn("{} calls are cut off", cut_off);
+  if (cut_off > 0) LogWarning("calls are cut off", {{"calls", cut_off}});
 }
 
 int Main(int argc, char** argv) {
@@ -169,25 +176,26 @@ int Main(int argc, char** argv) {
   std::unique_ptr<Server> server;
   ProcessState state(*metrics);
   const absl::StatusOr<std::unique_ptr<AdminServer>> admin = StartAdmin(options->admin_listen, state);
-  if (!admin.ok()) return Fail(admin.status());
+  if (!admin.ok()) return Fail(admin.status(), *options);
   {
     // Moved: the first catalog must not outlive its replacement.
     absl::StatusOr<std::shared_ptr<const Catalog>> catalog = LoadCatalog(*options, *metrics);
     if (absl::IsCancelled(catalog.status())) {
-      spdlog::info("ended while it was starting");
+      LogInfo("ended while it was starting");
       return 0;
     }
-    if (!catalog.ok()) return Fail(catalog.status());
+    if (!catalog.ok()) return Fail(catalog.status(), *options);
     absl::StatusOr<std::unique_ptr<Server>> started = Server::Start(*options, *std::move(catalog), metrics);
-    if (!started.ok()) return Fail(started.status());
+    if (!started.ok()) return Fail(started.status(), *options);
     server = *std::move(started);
   }
   CatalogWatcher watcher(options->root, options->fingerprint, options->rescan_interval, server->catalog(), *metrics);
   state.BeginServing(*server);
-  PrintAddresses(*server, admin->get());
+  TellAddresses(*server, admin->get());
 
   Drain(*server, state, *options, ServeUntilSignal(signals, watcher));
-  spdlog::info("ended; {}", metrics->rpcs().Summary());
+  const RpcMetrics::Summary summary = metrics->rpcs().summary();
+  LogInfo("ended", {{"calls", summary.calls_ended}, {"by_code", summary.by_code}, {"sent_bytes", summary.sent_bytes}});
   return 0;
 }
 

@@ -76,12 +76,16 @@ void AddProcessOptions(CLI::App& app, Options& options) {
                  "host:port or [ipv6]:port for /metrics, /livez and /readyz over HTTP, which tell nothing of models; "
                  "port 0 lets the system choose one; off: none")
       ->envname("TENSORFERRY_ADMIN_LISTEN");
-  app.add_option("--log-format", options.log_format, "The log on stderr: text, or json with an object a line")
+  app.add_option("--log-format", options.log_format,
+                 "The log on stderr: text with fields as in logfmt, or json with an object a line")
       ->check(CLI::IsMember({"text", "json"}))
       ->envname("TENSORFERRY_LOG_FORMAT");
   app.add_option("--log-level", options.log_level, "What is logged: this and worse")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
       ->envname("TENSORFERRY_LOG_LEVEL");
+  app.add_flag("--log-calls", options.log_calls,
+               "Log each call when it ends: method, model, code, bytes, seconds and peer, at level info")
+      ->envname("TENSORFERRY_LOG_CALLS");
   AddConfigFile(app);
   app.add_flag("--check-config", options.check_config,
                "Only look whether the server could start, without listening: flags, config file, root, certificates, "

@@ -50,6 +50,8 @@ struct Options {
   std::chrono::milliseconds drain_timeout = std::chrono::seconds(30);
   std::string log_format = "text";
   std::string log_level = "info";
+  // A line for each call.
+  bool log_calls = false;
   // Say what is wrong with all this, and do not serve.
   bool check_config = false;
 };

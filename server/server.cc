@@ -131,7 +131,7 @@ Server::Server(const Options& options, std::shared_ptr<const Catalog> catalog, s
                  .metrics = metrics_.get()},
       access_(std::move(access)),
       catalog_(std::move(catalog)),
-      service_(catalog_, *access_, resources_),
+      service_(catalog_, *access_, resources_, options.log_calls),
       health_(HealthNames()),
       unknown_methods_(metrics_->rpcs()) {}
 

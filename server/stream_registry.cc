@@ -2,13 +2,13 @@
 #include "server/stream_registry.h"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "lib/wire/retry_info.h"
+#include "server/log.h"
 
 namespace tensorferry::server {
 namespace {
@@ -77,7 +77,7 @@ void StreamRegistry::Sweep() {
   const Clock::time_point now = Clock::now();
   long cut = 0;
   for (const std::shared_ptr<Stream>& stream : Running()) cut += stream->CutOff(limits_, now) ? 1 : 0;
-  if (cut > 0) spdlog::warn("{} streams are cut off: they stalled, or took too long", cut);
+  if (cut > 0) LogWarning("streams are cut off: they stalled, or took too long", {{"streams", cut}});
 }
 
 }  // namespace tensorferry::server

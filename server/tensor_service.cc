@@ -54,9 +54,9 @@ absl::StatusOr<Response> Answer(const grpc::ServerContext& context, const Access
   return handler(catalog, request, *permissions);
 }
 
-template <typename Request, typename Planner>
+template <typename Request, typename Planner, typename Log>
 absl::Status StartStream(StreamCall& call, RpcMetrics::Call& count, const Access& access, const Catalog& catalog,
-                         Planner planner, const StreamResources& resources) {
+                         Planner planner, const StreamResources& resources, Log log) {
   // The thousands of reads that a plan may have are not freed one by one.
   google::protobuf::Arena arena;
   Request& request = *google::protobuf::Arena::CreateMessage<Request>(&arena);
@@ -68,6 +68,7 @@ absl::Status StartStream(StreamCall& call, RpcMetrics::Call& count, const Access
   if (!grpc::SerializationTraits<Request>::Deserialize(&bytes, &request).ok()) {
     return absl::InvalidArgumentError("the request cannot be parsed");
   }
+  log(request);
   if (const auto permissions = Admit(call.context(), access, request); !permissions.ok()) return permissions.status();
   absl::StatusOr<StreamPlan> plan = planner(catalog, request);
   if (!plan.ok()) return plan.status();
@@ -94,6 +95,16 @@ constexpr int kCallsAskedFor = 4;
 
 }  // namespace
 
+template <typename Request>
+void TensorService::LogCall(RpcMetrics::Call& count, const grpc::ServerContext& context, const Request& request) const {
+  if (!log_calls_) return;
+  if constexpr (requires { request.model(); }) {
+    count.LogAtEnd(context.peer(), request.model());
+  } else {
+    count.LogAtEnd(context.peer(), "");
+  }
+}
+
 template <typename Request, typename Response>
 typename UnaryCall<Request, Response>::Method TensorService::Unary(Rpc rpc, auto ask,
                                                                    Handler<Request, Response> handler) {
@@ -101,6 +112,7 @@ typename UnaryCall<Request, Response>::Method TensorService::Unary(Rpc rpc, auto
       .request = std::bind_front(ask, this),
       .answer = [this, rpc, handler](const grpc::ServerContext& context, const Request& request, Response& response) {
         RpcMetrics::Call count = resources_.metrics->rpcs().Begin(rpc);
+        LogCall(count, context, request);
         absl::StatusOr<Response> answer =
             Answer<Request, Response>(context, access_, *catalog_.Get(), request, handler);
         const grpc::Status status = wire::ToGrpc(answer.status());
@@ -118,7 +130,8 @@ StreamCall::Method TensorService::Stream(Rpc rpc, auto ask, Planner<Request> pla
   return {.request = std::bind_front(ask, this), .handle = [this, rpc, planner](StreamCall& call) {
             RpcMetrics::Call count = resources_.metrics->rpcs().Begin(rpc);
             const absl::Status status =
-                StartStream<Request>(call, count, access_, *catalog_.Get(), planner, resources_);
+                StartStream<Request>(call, count, access_, *catalog_.Get(), planner, resources_,
+                                     [&](const Request& request) { LogCall(count, call.context(), request); });
             if (status.ok()) return;
             const grpc::Status result = wire::ToGrpc(status);
             count.set_code(result.error_code());
@@ -126,10 +139,12 @@ StreamCall::Method TensorService::Stream(Rpc rpc, auto ask, Planner<Request> pla
           }};
 }
 
-TensorService::TensorService(const CurrentCatalog& catalog, const Access& access, const StreamResources& resources)
+TensorService::TensorService(const CurrentCatalog& catalog, const Access& access, const StreamResources& resources,
+                             bool log_calls)
     : catalog_(catalog),
       access_(access),
       resources_(resources),
+      log_calls_(log_calls),
       list_models_(Unary<v1::ListModelsRequest, v1::ListModelsResponse>(
           Rpc::kListModels, &TensorService::RequestListModels, server::ListModels)),
       list_tensors_(Unary<v1::ListTensorsRequest, v1::ListTensorsResponse>(

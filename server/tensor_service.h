@@ -33,7 +33,8 @@ class TensorService final : public WithUnaryMethods<WithRawStreams<v1::TensorSer
   static constexpr std::size_t kMaxRequestBytes = std::size_t{4} << 20;
 
   // Each call is answered from the catalog that is current when it begins. All must outlive the service.
-  TensorService(const CurrentCatalog& catalog, const Access& access, const StreamResources& resources);
+  // `log_calls`: each call gets a line of the log when it ends.
+  TensorService(const CurrentCatalog& catalog, const Access& access, const StreamResources& resources, bool log_calls);
 
   // Answers the calls that come from now on, until the server is shut down.
   void Serve(EventLoops& loops);
@@ -44,6 +45,9 @@ class TensorService final : public WithUnaryMethods<WithRawStreams<v1::TensorSer
   template <typename Request>
   using Planner = absl::StatusOr<StreamPlan> (*)(const Catalog&, const Request&);
 
+  // Has the call logged, if calls are.
+  template <typename Request>
+  void LogCall(RpcMetrics::Call& count, const grpc::ServerContext& context, const Request& request) const;
   // How calls are asked for, with a method of the generated class, and answered.
   template <typename Request, typename Response>
   typename UnaryCall<Request, Response>::Method Unary(Rpc rpc, auto ask, Handler<Request, Response> handler);
@@ -53,6 +57,7 @@ class TensorService final : public WithUnaryMethods<WithRawStreams<v1::TensorSer
   const CurrentCatalog& catalog_;
   const Access& access_;
   const StreamResources& resources_;
+  const bool log_calls_;
   const UnaryCall<v1::ListModelsRequest, v1::ListModelsResponse>::Method list_models_;
   const UnaryCall<v1::ListTensorsRequest, v1::ListTensorsResponse>::Method list_tensors_;
   const UnaryCall<v1::GetMetadataRequest, v1::GetMetadataResponse>::Method get_metadata_;

@@ -68,7 +68,8 @@ tensorferry_test(client_test
   LIBRARIES tensorferry::client tensorferry::wire tensorferry::checksum)
 tensorferry_test(server_test
   SOURCES server/access_test.cc server/admin_test.cc server/chunk_source_failure_test.cc server/chunk_source_slice_test.cc
-          server/chunk_source_test.cc server/listening_sockets_test.cc server/names_test.cc server/token_table_test.cc
+          server/chunk_source_test.cc server/listening_sockets_test.cc server/log_test.cc server/names_test.cc
+          server/token_table_test.cc
   LIBRARIES tensorferry::server)
 tensorferry_test(security_test
   SOURCES security/pem_test.cc
@@ -95,7 +96,7 @@ if(TENSORFERRY_WITH_CUDA)
     LD_LIBRARY_PATH=${PROJECT_BINARY_DIR}/tests/fake_cuda TENSORFERRY_GPU_BENCH_MIB=4)
 endif()
 foreach(TEST IN ITEMS admin changing_files cli_device cli_errors cli_get cli_list cli_pull config drain kill limits listing
-                      memory real_model reload reload_broken replicas resume scarce server_process sharded_model
+                      log memory real_model reload reload_broken replicas resume scarce server_process sharded_model
                       slice_oracle slow_network stock_client tls tls_rotation token)
   tensorferry_python_test(e2e_${TEST}_test e2e/${TEST}_test.py)
 endforeach()

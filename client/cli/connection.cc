@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "client/cli/address_space.h"
 #include "tensorferry/quote.h"
 
 namespace tensorferry::cli {
@@ -69,6 +70,7 @@ absl::Duration Deadline::remaining() const {
 }
 
 absl::StatusOr<Client> Connect(const ServerOptions& options, const Deadline& deadline) {
+  if (absl::Status room = CheckRoomToConnect(options.connections); !room.ok()) return room;
   ClientOptions client_options;
   client_options.connect_timeout = std::min(absl::Seconds(options.connect_timeout_seconds), deadline.remaining());
   client_options.connections = options.connections;

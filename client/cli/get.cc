@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 
+#include "client/cli/address_space.h"
 #include "client/cli/connection.h"
 #include "client/cli/device_flags.h"
 #include "client/cli/device_round_trip.h"
@@ -87,6 +88,8 @@ absl::Status FetchInto(const GetJob& job, Destination& destination) {
 
 absl::StatusOr<Tensor> FetchInMemory(const GetJob& job) {
   const GetOptions& options = job.options;
+  const absl::Status room = CheckRoomFor(job.result_size_bytes, options.server.connections);
+  if (!room.ok()) return room;
   if (job.device) {
     return FetchByWayOf(*job.device, job.client, options.model, options.tensor, options.slice, job.result_size_bytes,
                         job.fetch);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "client/cli/address_space.h"
 #include "client/cli/connection.h"
 #include "client/cli/security_flags.h"
 #include "client/cli/terminal.h"
@@ -26,8 +27,10 @@ struct HealthOptions {
 ExitCode RunHealth(const HealthOptions& options) {
   ClientOptions client_options;
   options.security.Apply(client_options);
-  const absl::Status status =
-      CheckHealth(options.address, options.service, absl::Seconds(options.timeout_seconds), client_options);
+  absl::Status status = CheckRoomToConnect(/*connections=*/1);
+  if (status.ok()) {
+    status = CheckHealth(options.address, options.service, absl::Seconds(options.timeout_seconds), client_options);
+  }
   return status.ok() ? kDone : PrintFailure("not healthy", status);
 }
 

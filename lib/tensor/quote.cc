@@ -79,6 +79,25 @@ std::string Quote(std::string_view text) {
   return '"' + EscapeWith(head, true) + "..." + EscapeWith(tail, true) + '"';
 }
 
+std::string JsonQuote(std::string_view text) {
+  if (!IsValidUtf8(text)) return JsonQuote(Escape(text));
+  std::string quoted = "\"";
+  while (!text.empty()) {
+    const Decoded decoded = DecodeFirst(text);
+    if (decoded.code_point == '\\' || decoded.code_point == '"') quoted += '\\';
+    if (!IsUnsafe(decoded.code_point)) {
+      quoted += text.substr(0, decoded.size_bytes);
+    } else if (decoded.code_point < 0x10000) {
+      quoted += fmt::format("\\u{:04x}", decoded.code_point);
+    } else {
+      const std::uint32_t above = decoded.code_point - 0x10000;
+      quoted += fmt::format("\\u{:04x}\\u{:04x}", 0xD800 + (above >> 10), 0xDC00 + (above & 0x3FF));
+    }
+    text.remove_prefix(decoded.size_bytes);
+  }
+  return quoted + '"';
+}
+
 bool IsValidUtf8(std::string_view text) {
   while (!text.empty()) {
     const Decoded decoded = DecodeFirst(text);

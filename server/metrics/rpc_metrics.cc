@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "server/log.h"
+
 namespace tensorferry::server {
 namespace {
 
@@ -57,6 +59,7 @@ RpcMetrics::RpcMetrics(prometheus::Registry& registry)
     prometheus::Labels labels = {
         {"grpc_type", method.type}, {"grpc_service", method.service}, {"grpc_method", method.name}};
     Series& series = series_[i];
+    series.method = method.name;
     series.started = &started.Add(labels);
     series.messages = &messages.Add(labels);
     series.seconds = &seconds.Add(labels, bounds);
@@ -67,14 +70,17 @@ RpcMetrics::RpcMetrics(prometheus::Registry& registry)
   }
 }
 
-std::string RpcMetrics::Summary() const {
-  std::string codes;
+RpcMetrics::Summary RpcMetrics::summary() const {
+  Summary summary;
+  summary.sent_bytes = static_cast<std::int64_t>(sent_bytes_.Value());
   for (std::size_t code = 0; code < kCodes; ++code) {
     double calls = 0;
     for (const Series& series : series_) calls += series.handled[code]->Value();
-    if (calls > 0) codes += fmt::format("{}{:.0f} {}", codes.empty() ? "" : ", ", calls, kCodeNames[code]);
+    if (calls == 0) continue;
+    summary.calls_ended += static_cast<std::int64_t>(calls);
+    summary.by_code += fmt::format("{}{:.0f} {}", summary.by_code.empty() ? "" : ", ", calls, kCodeNames[code]);
   }
-  return fmt::format("calls ended: {}; {:.0f} bytes sent", codes.empty() ? "none" : codes, sent_bytes_.Value());
+  return summary;
 }
 
 RpcMetrics::Call::Call(RpcMetrics& metrics, Series& series) : metrics_(&metrics), series_(&series) {
@@ -84,14 +90,32 @@ RpcMetrics::Call::Call(RpcMetrics& metrics, Series& series) : metrics_(&metrics)
 
 RpcMetrics::Call::~Call() {
   if (series_ == nullptr) return;
-  series_->seconds->Observe(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count());
-  const auto code = static_cast<std::size_t>(code_);
-  series_->handled[code < kCodes ? code : std::size_t{grpc::StatusCode::UNKNOWN}]->Increment();
+  const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin_;
+  series_->seconds->Observe(time.count());
+  const auto number = static_cast<std::size_t>(code_);
+  const std::size_t code = number < kCodes ? number : std::size_t{grpc::StatusCode::UNKNOWN};
+  series_->handled[code]->Increment();
+  if (line_ != nullptr) {
+    LogInfo("call", {{"method", series_->method},
+                     {"model", line_->model},
+                     {"code", kCodeNames[code]},
+                     {"bytes", line_->bytes},
+                     {"seconds", time},
+                     {"peer", line_->peer}});
+  }
   --metrics_->calls_in_flight_;
+}
+
+void RpcMetrics::Call::LogAtEnd(std::string peer, std::string_view model) {
+  // The model is the client's to choose, as long as a request may be.
+  constexpr std::size_t kMaxModelBytes = 1024;
+  line_ = std::make_unique<Line>(
+      Line{.peer = std::move(peer), .model = std::string(model.substr(0, kMaxModelBytes)), .bytes = 0});
 }
 
 void RpcMetrics::Call::CountMessage(std::int64_t data_bytes) {
   series_->messages->Increment();
+  if (line_ != nullptr) line_->bytes += data_bytes;
   if (data_bytes > 0) metrics_->sent_bytes_.Increment(static_cast<double>(data_bytes));
 }
 

@@ -12,7 +12,9 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace tensorferry::server {
@@ -42,11 +44,14 @@ class RpcMetrics {
     Call(Call&& other) noexcept
         : metrics_(other.metrics_),
           series_(std::exchange(other.series_, nullptr)),
+          line_(std::move(other.line_)),
           begin_(other.begin_),
           code_(other.code_) {}
     Call& operator=(Call&&) = delete;
     ~Call();
 
+    // Has a line of the log say at its end what became of it, and what `peer` wanted of which model.
+    void LogAtEnd(std::string peer, std::string_view model);
     // A message went out, with so many bytes of a tensor or a file in it.
     void CountMessage(std::int64_t data_bytes);
     // What the call ends with.
@@ -56,8 +61,15 @@ class RpcMetrics {
     friend class RpcMetrics;
     Call(RpcMetrics& metrics, Series& series);
 
+    struct Line {
+      std::string peer;
+      std::string model;
+      std::int64_t bytes = 0;
+    };
+
     RpcMetrics* metrics_;
     Series* series_;
+    std::unique_ptr<Line> line_;
     std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
     grpc::StatusCode code_ = grpc::StatusCode::UNKNOWN;
   };
@@ -71,14 +83,20 @@ class RpcMetrics {
 
   // How many calls have begun and not ended.
   std::int64_t calls_in_flight() const { return calls_in_flight_; }
-  // How many have ended with what and how much was sent, in words.
-  std::string Summary() const;
+  // What there was until now.
+  struct Summary {
+    std::int64_t calls_ended = 0;
+    std::string by_code;  // in words: 3 OK, 1 NotFound
+    std::int64_t sent_bytes = 0;
+  };
+  Summary summary() const;
 
  private:
   static constexpr std::size_t kRpcs = static_cast<std::size_t>(Rpc::kUnknown) + 1;
   static constexpr std::size_t kCodes = static_cast<std::size_t>(grpc::StatusCode::UNAUTHENTICATED) + 1;
 
   struct Series {
+    const char* method = nullptr;
     prometheus::Counter* started = nullptr;
     prometheus::Counter* messages = nullptr;
     prometheus::Histogram* seconds = nullptr;

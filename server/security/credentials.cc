@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
-#include <spdlog/spdlog.h>
 
 #include <mutex>
 #include <optional>
@@ -19,12 +18,12 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "lib/security/pem.h"
-#include "tensorferry/quote.h"
+#include "server/log.h"
 
 namespace tensorferry::server {
 namespace {
 
-std::string Describe(const Validity& validity) { return absl::FormatTime(validity.not_after, absl::UTCTimeZone()); }
+std::string InUtc(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()); }
 
 // The key and the certificates to serve with. Safe for concurrent use by multiple threads.
 class CertificateSource {
@@ -62,9 +61,11 @@ class CertificateSource {
       const Pem client_ca = {.path = paths_.client_ca, .text = (**contents)[2]};
       if (absl::Status status = CheckAuthorities(client_ca); !status.ok()) return status;
     }
-    spdlog::info("certificate {}: valid until {}", Quote(paths_.certificate), Describe(*validity));
+    LogInfo("certificate taken over", {{"file", paths_.certificate}, {"expires", InUtc(validity->not_after)}});
     if (const absl::Time now = absl::Now(); now > validity->not_after || now < validity->not_before) {
-      spdlog::warn("certificate {}: it is not valid now, clients will refuse it", Quote(paths_.certificate));
+      LogWarning("the certificate is not valid now, clients will refuse it", {{"file", paths_.certificate},
+                                                                              {"begins", InUtc(validity->not_before)},
+                                                                              {"expires", InUtc(validity->not_after)}});
     }
     metrics_.set_certificate_expiry(absl::ToUnixSeconds(validity->not_after));
     good_ = **std::move(contents);
@@ -76,7 +77,7 @@ class CertificateSource {
     const std::lock_guard lock(mutex_);
     if (const absl::Status status = UpdateLocked(); !status.ok()) {
       metrics_.CountFault(Fault::kCertificate);
-      spdlog::error("TLS: {}; the certificates stay as they were", std::string(status.message()));
+      LogError("the certificates stay as they were", {{"file", paths_.certificate}, {"error", status}});
     }
     if (std::exchange(taken_, true)) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
     const grpc_ssl_pem_key_cert_pair pair = {.private_key = good_[1].c_str(), .cert_chain = good_[0].c_str()};

@@ -2,12 +2,12 @@
 #include "server/security/token_file.h"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "server/log.h"
 #include "tensorferry/quote.h"
 
 namespace tensorferry::server {
@@ -23,7 +23,7 @@ std::shared_ptr<const TokenTable> TokenFile::Current() {
   const std::lock_guard lock(mutex_);
   if (const absl::Status status = Update(); !status.ok()) {
     metrics_.CountFault(Fault::kTokens);
-    spdlog::error("{}; the tokens stay as they were", std::string(status.message()));
+    LogError("the tokens stay as they were", {{"file", path_}, {"error", status}});
   }
   return table_;
 }
@@ -41,7 +41,7 @@ absl::Status TokenFile::Update() {
         fmt::format("token file {}: {}", Quote(path_), std::string(table.status().message())));
   }
   table_ = std::make_shared<const TokenTable>(*std::move(table));
-  spdlog::info("token file {}: {} tokens", Quote(path_), table_->size());
+  LogInfo("tokens taken over", {{"file", path_}, {"tokens", table_->size()}});
   return absl::OkStatus();
 }
 

@@ -190,6 +190,32 @@ TEST_F(ResumeTest, StallEndsAtTheDeadline) {
   EXPECT_LT(absl::Now() - begin, absl::Milliseconds(2500));
 }
 
+// The pairs that are left: a stall ends only with the call, so that nothing comes after one.
+TEST_F(ResumeTest, StallAfterEveryFaultEndsAtTheDeadlineOrIsNeverReached) {
+  const Client client = Connect();
+  int stalls = 0;
+  for (const Fault first : kAllFaults) {
+    SCOPED_TRACE(::testing::PrintToString(first));
+    server_.SetFaults({first, Fault::kStall});
+    FetchOptions options;
+    options.timeout = absl::Milliseconds(500);
+    const absl::Time begin = absl::Now();
+    const absl::StatusOr<Tensor> tensor = client.FetchTensor("m", "t", std::nullopt, options);
+    EXPECT_LT(absl::Now() - begin, absl::Milliseconds(2500));
+    if (tensor.ok()) {
+      EXPECT_EQ(test::AsString(tensor->data()), first == Fault::kOtherGeneration ? std::string(kBytes, '2') : bytes_);
+      // Whoever lacks no more than two chunks has them before the stall.
+      if (Offsets().size() == 2) EXPECT_LE(kBytes - Offsets()[1], 2 * kChunkBytes);
+    } else if (first == Fault::kNotFound) {
+      EXPECT_THAT(tensor, StatusIs(absl::StatusCode::kNotFound));
+    } else {
+      EXPECT_THAT(tensor, StatusIs(absl::StatusCode::kDeadlineExceeded));
+      ++stalls;
+    }
+  }
+  EXPECT_GE(stalls, 9);
+}
+
 TEST_F(ResumeTest, DeadlineAndStopEndTheWaitForTheNextAttempt) {
   const Client client = Connect({.initial_delay = absl::Hours(1000), .max_delay = absl::Hours(1000)});
   server_.SetFaults({Fault::kBreak, Fault::kBreak});

@@ -69,7 +69,7 @@ class LimitsTest(harness.EndToEndTest):
 
     def cut_off(self, server: harness.Server) -> int:
         """How many streams the server says it has cut off."""
-        return sum(int(count) for count in re.findall(r" (\d+) streams are cut off: they", server.stderr()))
+        return sum(int(count) for count in re.findall(r" streams are cut off: they .* streams=(\d+)$", server.stderr(), re.M))
 
     def test_more_streams_than_allowed_are_refused_until_one_ends(self) -> None:
         server = self.serve(self.directory, "--max-streams=3")

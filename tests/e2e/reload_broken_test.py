@@ -46,7 +46,7 @@ class ReloadBrokenTest(ChangingRootTest):
         self.write_and_wait(path, constant(2, 1000), "m")
         self.assertEqual(self.models()["m"].state_reason, "")
         self.assertEqual(set(self.fetch("m")), {2})
-        self.assertIn(f'model "m" replaced, generation {self.generation("m")}', server.stderr())
+        self.assertIn(f'model replaced model=m generation={self.generation("m")} tensors=1', server.stderr())
 
     def test_missing_shard_leaves_the_old_model(self) -> None:
         for shard in (1, 2):

@@ -3,6 +3,7 @@
 
 import os
 import resource
+import shutil
 import socket
 import subprocess
 import unittest
@@ -114,6 +115,42 @@ class ScarceTest(harness.EndToEndTest):
             self.assertEqual(program.returncode, 0, stderr)
         digests = {harness.sha256(self.directory / str(i)) for i in range(12)}
         self.assertEqual(len(digests), 1)
+
+    @unittest.skipIf(harness.SANITIZED, "sanitizers map terabytes for themselves")
+    def test_client_with_little_address_space_says_so_or_gets_every_byte(self) -> None:
+        """From what the program needs to be loaded at all to more than enough: no crash, no hang, no half file."""
+        size = 48 << 20
+        write_big_file(self.root / "big.safetensors", "t", size, numpy.random.default_rng(harness.SEED))
+        server = self.serve(self.root)
+        expected = (self.root / "big.safetensors").read_bytes()
+        out = self.directory / "out"
+        commands = {
+            "raw": ("get", "big.safetensors", "t", "-o", out / "raw"),
+            "npy": ("get", "big.safetensors", "t", "-o", out / "t.npy"),
+            "safetensors": ("get", "big.safetensors", "t", "-o", out / "t.safetensors", "--connections", "3"),
+            "pull": ("pull", "big.safetensors", out),
+        }
+
+        def run(limit: int, *args: object) -> subprocess.CompletedProcess:
+            return harness.run_program(["prlimit", f"--as={limit}", *harness.cli_command(*args)])
+
+        least = next(limit for limit in range(8 << 20, 1 << 30, 4 << 20) if run(limit, "--version").returncode == 0)
+        for name, args in commands.items():
+            refused = fetched = 0
+            for limit in range(least, least + (352 << 20), 16 << 20):
+                with self.subTest(f"{name} in {limit >> 20} MiB"):
+                    out.mkdir()
+                    result = run(limit, *args, "--server", server.address)
+                    if result.returncode == 0:
+                        [file] = [path for path in out.iterdir() if not path.name.startswith(".")]
+                        self.assertEqual(file.read_bytes()[-size:] == expected[-size:], True, "wrong bytes")
+                        fetched += 1
+                    else:
+                        self.assert_one_line_error(result, 1, "address space", "ulimit -v")
+                        self.assertEqual(list(out.iterdir()), [])
+                        refused += 1
+                shutil.rmtree(out, ignore_errors=True)
+            self.assertTrue(refused and fetched, (name, refused, fetched))
 
     def test_read_only_disk_is_named_and_nothing_is_left(self) -> None:
         disk = self.directory / "disk"

@@ -122,7 +122,7 @@ class ServerProcessTest(harness.EndToEndTest):
             model = models[f"bad/{name}.safetensors"]
             self.assertFalse(model["ready"])
             self.assertTrue(model["reason"])
-            self.assertIn(f'"bad/{name}.safetensors" cannot be served', server.stderr())
+            self.assertIn(f"model cannot be served model=bad/{name}.safetensors error=", server.stderr())
         # What leads out of the root, or is no file, never gives bytes.
         for name in ("bad/fifo.safetensors", "bad/link.safetensors"):
             if name in models:

@@ -151,7 +151,7 @@ class ShardedModelTest(harness.EndToEndTest):
                 self.assertFalse(model["ready"])
                 self.assertIn(named, model["reason"])
                 self.assertRegex(text_output, rf"(?m)^broken/{name} +- +- +- +failed: ")
-                self.assertIn(f'"broken/{name}" cannot be served', log)
+                self.assertIn(f"model cannot be served model=broken/{name} error=", log)
                 self.cli_fails(1, (f'"broken/{name}"', named), "get", f"broken/{name}", "layers.2.k", "-o",
                                self.directory / "no", server=server)
         self.assertFalse((self.directory / "no").exists())

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -54,6 +55,19 @@ TEST_P(HeaderVerdictTest, FileGetsItsVerdict) {
 }
 
 std::string NameOf(const ::testing::TestParamInfo<HeaderCase>& info) { return info.param.name; }
+
+TEST(HeaderCasesTest, AreAsManyBadFilesOfEveryClassAsPromised) {
+  std::size_t bad = 0;
+  for (const auto& cases :
+       {test::FramingCases(), test::EncodingCases(), test::JsonCases(), test::EntryCases(), test::NumberCases(),
+        test::DtypeCases(), test::LayoutCases(), test::MetadataCases(), test::LimitCases()}) {
+    const auto of_class = std::ranges::count_if(cases, [](const HeaderCase& c) { return !c.valid(); });
+    EXPECT_GT(of_class, 0);
+    bad += static_cast<std::size_t>(of_class);
+  }
+  EXPECT_GE(bad, 150U);
+  RecordProperty("bad_files", static_cast<int>(bad));
+}
 
 INSTANTIATE_TEST_SUITE_P(Framing, HeaderVerdictTest, ::testing::ValuesIn(test::FramingCases()), NameOf);
 INSTANTIATE_TEST_SUITE_P(Encoding, HeaderVerdictTest, ::testing::ValuesIn(test::EncodingCases()), NameOf);

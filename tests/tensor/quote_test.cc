@@ -116,6 +116,16 @@ TEST(QuoteTest, LongTextThatIsNotUtf8IsShortenedToo) {
   }
 }
 
+TEST(JsonQuoteTest, WhatEscapeEscapesIsWrittenAsJsonDoes) {
+  EXPECT_EQ(JsonQuote(""), R"("")");
+  EXPECT_EQ(JsonQuote("a.b größe 🚢"), R"("a.b größe 🚢")");
+  EXPECT_EQ(JsonQuote(R"(a"b\c/d)"), R"("a\"b\\c/d")");
+  EXPECT_EQ(JsonQuote("a\n\x1b\x7f"), R"("a\u000a\u001b\u007f")");
+  EXPECT_EQ(JsonQuote(Utf8(0x202E) + Utf8(0xE0001)), R"("\u202e\udb40\udc01")");
+}
+
+TEST(JsonQuoteTest, TextThatIsNotUtf8IsEscapedFirst) { EXPECT_EQ(JsonQuote("\xff\"\n\\"), R"("\\xff\"\\u{a}\\\\")"); }
+
 TEST(IsValidUtf8Test, EdgesOfEachLength) {
   for (const std::string_view valid : {"", "a", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf",
                                        "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {

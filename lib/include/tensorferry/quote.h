@@ -16,6 +16,10 @@ std::string Escape(std::string_view text);
 // Escape(text) in double quotes (which are escaped within), shortened in the middle if it is longer than 200 bytes.
 std::string Quote(std::string_view text);
 
+// `text` as a string of JSON, which stands for all of it: what Escape escapes is written as \u202e. Text that is not
+// UTF-8 is escaped as Escape does first.
+std::string JsonQuote(std::string_view text);
+
 // Whether `text` is valid UTF-8, which excludes surrogates and overlong forms.
 bool IsValidUtf8(std::string_view text);
 
