@@ -9,8 +9,10 @@
 #include <cstdlib>
 #include <exception>
 #include <functional>
+#include <new>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
@@ -75,8 +77,14 @@ ExitCode Main(int argc, char** argv) {
 int main(int argc, char** argv) {
   try {
     return tensorferry::cli::Main(argc, argv);
+  } catch (const std::bad_alloc&) {
+    return tensorferry::cli::PrintFailure("failed", absl::ResourceExhaustedError("there is no memory left"));
+  } catch (const std::system_error& error) {
+    // The standard library's, for a thread that cannot be had.
+    return tensorferry::cli::PrintFailure(
+        "failed", absl::ResourceExhaustedError(fmt::format(
+                      "{}: too many threads (ulimit -u) or too little address space (ulimit -v)", error.what())));
   } catch (const std::exception& error) {
-    // Out of memory, in all likelihood.
     return tensorferry::cli::PrintFailure("failed", absl::InternalError(error.what()));
   }
 }
