@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 import unittest
+from collections.abc import Callable
 
 import grpc
 import numpy
@@ -132,12 +133,8 @@ class LimitsTest(harness.EndToEndTest):
         server = self.serve(self.directory, "--stall-timeout=3")
         self.read(self.open_channel(server.address), "big")
         descriptors = len(os.listdir(f"/proc/{server.pid}/fd"))
-        # Not more than a connection may have.
-        channels = [open_channel(server.address) for _ in range(STALLED // 50 + 1)]
-        stalled = [self.stall(channels[i % len(channels)]) for i in range(STALLED)]
-        stop = threading.Event()
 
-        def fetch() -> int:
+        def fetch(stop: threading.Event) -> int:
             count = 0
             with open_channel(server.address) as channel:
                 while not stop.is_set():
@@ -145,13 +142,26 @@ class LimitsTest(harness.EndToEndTest):
                     count += 1
             return count
 
-        with concurrent.futures.ThreadPoolExecutor(10) as pool:
-            good = [pool.submit(fetch) for _ in range(10)]
-            try:
-                harness.wait_until(lambda: self.cut_off(server) >= STALLED, "the end of the stalled streams")
-            finally:
-                stop.set()
-            counts = [future.result() for future in good]
+        def fetch_until(condition: Callable[[], bool], what: str) -> list[int]:
+            """How often each of ten good clients has fetched it; prints their rate."""
+            stop = threading.Event()
+            start = time.monotonic()
+            with concurrent.futures.ThreadPoolExecutor(10) as pool:
+                good = [pool.submit(fetch, stop) for _ in range(10)]
+                try:
+                    harness.wait_until(condition, what)
+                finally:
+                    stop.set()
+                counts = [future.result() for future in good]
+            print(f"until {what}: {sum(counts) / (time.monotonic() - start):.0f} fetches a second by 10 good clients")
+            return counts
+
+        alone_until = time.monotonic() + 2
+        fetch_until(lambda: time.monotonic() > alone_until, "there are stalled streams")
+        # Not more than a connection may have.
+        channels = [open_channel(server.address) for _ in range(STALLED // 50 + 1)]
+        stalled = [self.stall(channels[i % len(channels)]) for i in range(STALLED)]
+        counts = fetch_until(lambda: self.cut_off(server) >= STALLED, "the end of the stalled streams")
         self.assertEqual(self.cut_off(server), STALLED)
         for stream in stalled:
             with self.assertRaises(grpc.RpcError) as caught:
