@@ -48,6 +48,8 @@ class LimitsTest(harness.EndToEndTest):
         write_safetensors(self.directory / "m.safetensors", [
             TensorToWrite("big", "U8", (BIG_BYTES,), self.big),
             TensorToWrite("small", "U8", (len(self.small),), self.small),
+            # The largest that is answered at once, and just more than a client takes that does not ask for it.
+            TensorToWrite("row", "U8", (1 << 16,), self.big[:1 << 16]),
         ])
 
     def get(self, channel: grpc.Channel, tensor: str, timeout: float = harness.PATIENCE_SECONDS) -> object:
@@ -171,6 +173,18 @@ class LimitsTest(harness.EndToEndTest):
         for channel in channels:
             channel.close()
         harness.wait_until(lambda: len(os.listdir(f"/proc/{server.pid}/fd")) <= descriptors, "the descriptors' return")
+
+    def test_small_answers_that_nobody_takes_are_cut_off(self) -> None:
+        server = self.serve(self.directory, "--stall-timeout=1")
+        channel = self.open_channel(server.address)
+        self.assertTrue(self.read(channel, "row") == self.big[:1 << 16])  # it is in the page cache now
+        streams = [self.get(channel, "row") for _ in range(10)]
+        harness.wait_until(lambda: self.cut_off(server) == len(streams), "the end of the streams")
+        for stream in streams:
+            with self.assertRaises(grpc.RpcError) as caught:
+                list(stream)
+            self.assertEqual(caught.exception.code(), grpc.StatusCode.CANCELLED)
+        self.assertTrue(self.read(channel, "small") == self.small)
 
     def test_stream_that_takes_too_long_is_cut_off_however_it_reads(self) -> None:
         server = self.serve(self.directory, "--max-stream-duration=2", "--stall-timeout=0")
