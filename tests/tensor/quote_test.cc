@@ -89,7 +89,8 @@ TEST(QuoteTest, QuotesAreEscapedWithin) {
 }
 
 TEST(QuoteTest, TextOf200BytesIsWholeAndLongerTextIsShortenedInTheMiddle) {
-  EXPECT_EQ(Quote(std::string(200, 'a')), '"' + std::string(200, 'a') + '"');
+  const std::string whole(200, 'a');
+  EXPECT_EQ(Quote(whole), std::string(1, '"').append(whole).append(1, '"'));
   const std::string quoted = Quote("head" + std::string(100'000, 'a') + "tail");
   EXPECT_THAT(quoted, StartsWith("\"head"));
   EXPECT_THAT(quoted, EndsWith("tail\""));
