@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -81,7 +82,16 @@ absl::Status FetchOperation::FillDestinations() {
 void FetchOperation::RunLanes() {
   lanes_running_ = lanes_.size();
   std::vector<std::jthread> threads;
-  for (std::size_t i = 1; i < lanes_.size(); ++i) threads.emplace_back([this, i] { RunLane(i); });
+  for (std::size_t i = 1; i < lanes_.size(); ++i) {
+    try {
+      threads.emplace_back([this, i] { RunLane(i); });
+    } catch (const std::system_error& error) {
+      Fail(absl::ResourceExhaustedError(fmt::format("there is no thread for connection {}: {}", i, error.what())));
+      const std::lock_guard lock(mutex_);
+      lanes_running_ -= lanes_.size() - i;
+      break;
+    }
+  }
   if (!lanes_.empty()) RunLane(0);
   std::unique_lock lock(mutex_);
   while (lanes_running_ > 0) {

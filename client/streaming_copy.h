@@ -7,8 +7,8 @@
 
 namespace tensorferry {
 
-// Copies past the caches where the processor can: for destinations that are larger than these, whose lines would have
-// to be read before they are written, and would displace what is still to be copied. Takes two thirds of memcpy's time
+// Copies past the caches where the processor can: for fetches that are larger than these, whose lines would have to be
+// read before they are written, and would displace what is still to be copied. Takes two thirds of memcpy's time
 // then. `destination` is as large as `source`, and they do not overlap.
 void StreamingCopy(std::span<const std::byte> source, std::span<std::byte> destination);
 

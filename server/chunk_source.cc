@@ -124,6 +124,8 @@ void ChunkSource::AnnounceResults(v1::Chunk& head) {
     result.set_size_bytes(read.slice.size_bytes());
     size += result.ByteSizeLong();
   }
+  // Nothing of it is needed any more but the files that are read: the others may be replaced, and go.
+  if (results_sent_ == plan_.reads.size()) plan_.model.reset();
 }
 
 absl::Status ChunkSource::AddSegments(v1::Chunk& head, Data& data) {

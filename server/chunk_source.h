@@ -105,7 +105,7 @@ class ChunkSource {
   // Bytes that `memory` keeps alive, as gRPC holds them.
   grpc::Slice SliceOf(std::span<const std::byte> bytes, std::shared_ptr<const void> memory) const;
 
-  StreamPlan plan_;  // without the results that were sent
+  StreamPlan plan_;
   IoMode io_;
   const std::shared_ptr<BufferPool> buffers_;
   const std::shared_ptr<PinnedBytes> pinned_;

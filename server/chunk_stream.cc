@@ -64,6 +64,12 @@ ChunkStream::ChunkStream(StreamRegistry::Ticket ticket, RpcMetrics::Call count, 
 std::optional<ChunkStream::Message> ChunkStream::CopyFromCache(const StreamPlan& plan,
                                                                const StreamResources& resources) {
   if (plan.header.size_bytes() > kMaxCachedBytes || plan.reads.size() > kMaxCachedReads) return std::nullopt;
+  std::int64_t runs = 0;
+  for (const PlannedRead& read : plan.reads) {
+    const std::int64_t size = read.result_end - read.result_begin;
+    if (size > read.slice.run_bytes()) runs += size / read.slice.run_bytes();
+  }
+  if (runs > kMaxCachedRuns) return std::nullopt;
   ChunkSource source(plan, IoMode::kPreadCached, resources.buffers, resources.pinned, nullptr);
   absl::StatusOr<Message> message = source.Next();
   // What was copied before the files were found unchanged is sound, whatever becomes of them.
@@ -78,8 +84,6 @@ void ChunkStream::Answer(Message message) {
     written_ = std::move(message);
     write_started_ = StreamRegistry::Clock::now();
     source_done_ = finished_ = answered_ = true;
-    count_.CountMessage(written_.data_bytes);
-    count_.set_code(grpc::StatusCode::OK);
   }
   call_.WriteAndFinish(written_.bytes);
 }
@@ -212,6 +216,12 @@ void ChunkStream::OnDone() {
   {
     const std::lock_guard lock(mutex_);
     done_ = true;
+    if (answered_ && call_.context().IsCancelled()) {
+      count_.set_code(grpc::StatusCode::CANCELLED);
+    } else if (answered_) {
+      count_.set_code(grpc::StatusCode::OK);
+      count_.CountMessage(written_.data_bytes);
+    }
   }
   std::exchange(self_, nullptr).reset();
 }

@@ -36,7 +36,7 @@ struct StreamResources {
 // it is due; other messages are prepared meanwhile by the workers, a few at a time, because waking a worker takes as
 // long as preparing a message. The stream succeeds only after gRPC has let go of the last byte and the files have been
 // found unchanged after that: before it, a change to a file could still have reached the client as part of a result
-// that looks whole.
+// that looks whole. What is small and in the page cache is copied, checked, and sent with its status.
 class ChunkStream final : public StreamCall::Reactor,
                           public StreamRegistry::Stream,
                           public std::enable_shared_from_this<ChunkStream> {
@@ -64,6 +64,8 @@ class ChunkStream final : public StreamCall::Reactor,
   // from the disk, no hand-over to a worker, and none when gRPC has let go of it.
   static constexpr std::int64_t kMaxCachedBytes = 64 << 10;
   static constexpr std::size_t kMaxCachedReads = 64;
+  // Of slices: for each, much that lies around it may have to be read.
+  static constexpr std::int64_t kMaxCachedRuns = 8;
 
   // How many messages wait to be written at most; at half as many more are prepared.
   std::size_t MaxReady() const { return registry_.ShortOfMemory() ? 1 : 3; }

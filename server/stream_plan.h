@@ -20,7 +20,7 @@ namespace tensorferry::server {
 
 // A read that was held against its model: which bytes of which mapping make up its result.
 struct PlannedRead {
-  // Of the tensor or the file; the plan's model has it.
+  // Of the tensor or the file; the plan's model has the characters.
   std::string_view name;
   // Empty for a file.
   std::string_view dtype;
@@ -38,7 +38,7 @@ struct PlannedRead {
 struct StreamPlan {
   explicit StreamPlan(std::shared_ptr<const Model> whose);
 
-  std::shared_ptr<const Model> model;
+  std::shared_ptr<const Model> model;  // null once the names and dtypes of the reads are not needed any more
   v1::StreamHeader header;
   std::vector<PlannedRead> reads;  // in the order of the request
   // The place of the tensor behind the last one in the model's order of names: most plans ask for it next.

@@ -24,7 +24,7 @@ struct StreamLimits {
   int max_streams = 1024;
   // Of data in messages that gRPC has not let go of, over all streams.
   std::int64_t max_pinned_bytes = std::int64_t{1} << 30;
-  // Without a byte that went out.
+  // For the client to take one message.
   std::chrono::milliseconds stall_timeout = std::chrono::seconds(60);
   std::chrono::milliseconds max_duration = std::chrono::hours(24);
 };

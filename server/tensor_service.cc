@@ -129,6 +129,7 @@ template <typename Request>
 StreamCall::Method TensorService::Stream(Rpc rpc, auto ask, Planner<Request> planner) {
   return {.request = std::bind_front(ask, this), .handle = [this, rpc, planner](StreamCall& call) {
             RpcMetrics::Call count = resources_.metrics->rpcs().Begin(rpc);
+            if (log_calls_) count.LogAtEnd(call.context().peer(), "");  // the model is known once it is parsed
             const absl::Status status =
                 StartStream<Request>(call, count, access_, *catalog_.Get(), planner, resources_,
                                      [&](const Request& request) { LogCall(count, call.context(), request); });

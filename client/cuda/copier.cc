@@ -37,6 +37,9 @@ std::vector<Look> Copier::Query(std::span<Slot* const> slots) const {
 
 Look Copier::QueryOne(Slot& slot) const {
   const Driver& driver = context_.driver();
+  // Who was told that a slot is lost may have destroyed the stream: then its event is all that there is to ask.
+  const bool lost = !slot.failure.ok();
+  if (lost && !slot.recorded) return {.answer = CUDA_ERROR_UNKNOWN, .error = CUDA_ERROR_UNKNOWN};
   CUresult result = CUDA_SUCCESS;
   if (!slot.recorded) {
     result = driver.cuEventRecord(slot.event, slot.stream);
@@ -44,6 +47,7 @@ Look Copier::QueryOne(Slot& slot) const {
   }
   if (slot.recorded) result = driver.cuEventQuery(slot.event);
   if (result == CUDA_SUCCESS || result == CUDA_ERROR_NOT_READY) return {.answer = result};
+  if (lost) return {.answer = result, .error = result};
   // The stream knows, too, if later: behind the copies there may be work of the caller's.
   return {.answer = driver.cuStreamQuery(slot.stream), .error = result};
 }

@@ -277,7 +277,7 @@ void StagingRing::Settle(Slot& slot, const Look& look) const {
   }
   if (look.answer != CUDA_SUCCESS) {
     if (++slot.unanswered < kMaxUnanswered) return;
-    slot.failure = copier_.ToStatus(look.answer);
+    if (slot.failure.ok()) slot.failure = copier_.ToStatus(look.answer);
   }
   slot.Settle();
   if (look.answer != CUDA_SUCCESS) return;

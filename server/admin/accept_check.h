@@ -11,8 +11,8 @@
 namespace tensorferry::server {
 
 // Whether the gRPC server of this process, whose sockets are bound to `addresses`, accepts a new connection at each of
-// them. One that has run out of descriptors once may never do so again, though what is connected is served well
-// (CVE-2023-4785), and though the system goes on connecting clients to it. Asks nobody else, DNS least of all.
+// them. One whose accepting thread hangs does not, though what is connected is served well, and though the system goes
+// on connecting clients to it (gRPC's own listeners had that fault: CVE-2023-4785). Asks nobody else, DNS least of all.
 // Errors: UNAVAILABLE: it does not within `timeout`.
 absl::Status CheckAccepts(const std::vector<SocketAddress>& addresses, std::chrono::milliseconds timeout);
 

@@ -205,7 +205,9 @@ TEST_F(ResumeTest, StallAfterEveryFaultEndsAtTheDeadlineOrIsNeverReached) {
     if (tensor.ok()) {
       EXPECT_EQ(test::AsString(tensor->data()), first == Fault::kOtherGeneration ? std::string(kBytes, '2') : bytes_);
       // Whoever lacks no more than two chunks has them before the stall.
-      if (Offsets().size() == 2) EXPECT_LE(kBytes - Offsets()[1], 2 * kChunkBytes);
+      if (Offsets().size() == 2) {
+        EXPECT_LE(kBytes - Offsets()[1], 2 * kChunkBytes);
+      }
     } else if (first == Fault::kNotFound) {
       EXPECT_THAT(tensor, StatusIs(absl::StatusCode::kNotFound));
     } else {

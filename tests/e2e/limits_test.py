@@ -185,6 +185,8 @@ class LimitsTest(harness.EndToEndTest):
                 list(stream)
             self.assertEqual(caught.exception.code(), grpc.StatusCode.CANCELLED)
         self.assertTrue(self.read(channel, "small") == self.small)
+        server.stop()
+        self.assertRegex(server.stderr(), r' ended calls=12 by_code="2 OK, 10 Cancell?ed" ')
 
     def test_stream_that_takes_too_long_is_cut_off_however_it_reads(self) -> None:
         server = self.serve(self.directory, "--max-stream-duration=2", "--stall-timeout=0")

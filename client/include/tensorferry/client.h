@@ -50,7 +50,8 @@ struct TensorFilter {
 // UNAVAILABLE: the server cannot be reached or went away, and stayed so (see RetryOptions); DEADLINE_EXCEEDED and
 // CANCELLED: as CallOptions asked; NOT_FOUND: no such model or tensor, or not for this caller; UNAUTHENTICATED: the
 // server wants a (or another) token; PERMISSION_DENIED: it does not admit the client certificate; FAILED_PRECONDITION:
-// the server cannot serve the model, the message says why; ABORTED: the model is not, or no longer, of the generation
+// the server cannot serve the model, the message says why; RESOURCE_EXHAUSTED: the server has too much to do, and it
+// stayed so, or there are no threads or memory; ABORTED: the model is not, or no longer, of the generation
 // asked for; DATA_LOSS: what arrived breaks the protocol or does not match its checksum. After an error the contents of
 // destinations are unspecified.
 class Client {
@@ -93,6 +94,7 @@ class Client {
                                      const FetchOptions& options = {}) const;
 
   // Fills `destination` with the bytes [offset, offset + destination.size_bytes()) of one file of the model.
+  // An empty destination takes nothing, from any offset; where the file ends is asked first then (GetMetadata).
   // Errors: ABORTED: `fingerprint` is given and not the file's; INVALID_ARGUMENT, OUT_OF_RANGE: the range exceeds it.
   absl::Status FetchFile(std::string_view model, std::string_view file, std::string_view fingerprint,
                          std::int64_t offset, Destination& destination, const FetchOptions& options = {}) const;

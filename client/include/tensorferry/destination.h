@@ -26,8 +26,9 @@ struct FetchLimits {
 // host memory, files and device memory look the same to a fetch.
 //
 // A fetch calls Begin once, writes only bytes whose checksum matched, each at least once, and then calls Finish once.
-// If it fails, it calls Abandon in the end. It writes from the thread that called Fetch or, with several connections,
-// from several threads at once, but never to overlapping ranges at once. None of these functions may throw.
+// If it fails, it calls Abandon in the end, also where Begin was not reached. It writes from the thread that called
+// Fetch or, with several connections, from several threads at once, but never to overlapping ranges at once. None of
+// these functions may throw.
 class Destination {
  public:
   virtual ~Destination() = default;

@@ -42,7 +42,7 @@ struct CallOptions {
 // What may be said of a fetch.
 struct FetchOptions : CallOptions {
   // Called from time to time on the thread that called Fetch, and once at the end of a fetch that succeeds. What is
-  // done stays done: no byte counts twice, however often the fetch has to be taken up again.
+  // done stays done: no byte counts twice, however often the fetch has to be taken up again. Must not throw.
   std::function<void(const Progress&)> on_progress = {};
 };
 
