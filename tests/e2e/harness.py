@@ -16,7 +16,6 @@ import json
 import os
 import pathlib
 import random
-import resource
 import select
 import shutil
 import signal
@@ -95,16 +94,13 @@ class Server:
     SIGTERM and must end well."""
 
     def __init__(self, root: pathlib.Path, *options: str, listen: str = "127.0.0.1:0",
-                 limits: dict[int, int] | None = None):
-        """`limits`: what it may take, by the RLIMIT_ numbers of the module `resource`."""
-        def set_limits() -> None:
-            for kind, limit in (limits or {}).items():
-                resource.setrlimit(kind, (limit, limit))
-
+                 limits: dict[str, int] | None = None):
+        """`limits`: what it may take, by the names that prlimit has for them."""
+        # Not in the child of a fork: gRPC's threads are not there, and now and then it dies of that.
+        limited = ["prlimit", *(f"--{name}={limit}" for name, limit in limits.items())] if limits else []
         self._stderr = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([BIN_DIR / "tensorferryd", "--root", root, "--listen", listen, *options],
+        self.process = subprocess.Popen([*limited, BIN_DIR / "tensorferryd", "--root", root, "--listen", listen, *options],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._stderr,
-                                        preexec_fn=set_limits if limits else None,
                                         bufsize=0)  # or select would not see a second line
         self._ended = False
         self.stderr_at_end = ""

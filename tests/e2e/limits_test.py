@@ -186,7 +186,7 @@ class LimitsTest(harness.EndToEndTest):
             self.assertEqual(caught.exception.code(), grpc.StatusCode.CANCELLED)
         self.assertTrue(self.read(channel, "small") == self.small)
         server.stop()
-        self.assertRegex(server.stderr(), r' ended calls=12 by_code="2 OK, 10 Cancell?ed" ')
+        self.assertRegex(server.stderr_at_end, r' ended calls=12 by_code="2 OK, 10 Cancell?ed" ')
 
     def test_stream_that_takes_too_long_is_cut_off_however_it_reads(self) -> None:
         server = self.serve(self.directory, "--max-stream-duration=2", "--stall-timeout=0")

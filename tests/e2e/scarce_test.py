@@ -50,7 +50,7 @@ class ScarceTest(harness.EndToEndTest):
         for listen in ("127.0.0.1:0", f"unix:{self.directory}/socket"):
             with self.subTest(listen):
                 server = self.serve(self.root, "--rescan-interval=1", listen=listen,
-                                    limits={resource.RLIMIT_NOFILE: DESCRIPTORS})
+                                    limits={"nofile": DESCRIPTORS})
                 stub = connect(server.address)
                 self.assertTrue(self.read(stub) == self.small)
                 before = self.descriptors(server)
@@ -77,7 +77,7 @@ class ScarceTest(harness.EndToEndTest):
                 harness.wait_until(lambda: self.descriptors(server) <= before + 2, "the descriptors' return")
 
     def test_command_without_room_for_its_connection_fails_at_once_and_names_the_server(self) -> None:
-        server = self.serve(self.root, limits={resource.RLIMIT_NOFILE: DESCRIPTORS})
+        server = self.serve(self.root, limits={"nofile": DESCRIPTORS})
         host, port = server.address.rsplit(":", 1)
         idle = [socket.create_connection((host, int(port))) for _ in range(2 * DESCRIPTORS)]
         harness.wait_until(lambda: "connections were refused" in server.stderr(), "a refusal")
@@ -91,7 +91,7 @@ class ScarceTest(harness.EndToEndTest):
     @unittest.skipIf(harness.SANITIZED, "sanitizers map terabytes for themselves")
     def test_file_that_cannot_be_mapped_is_named_and_hides_no_other(self) -> None:
         write_sparse_file(self.root / "large.safetensors", "t", 64 << 30)
-        server = self.serve(self.root, limits={resource.RLIMIT_AS: 16 << 30})
+        server = self.serve(self.root, limits={"as": 16 << 30})
         models = {model["name"]: model for model in self.cli_json("ls", server=server)}
         self.assertTrue(models["m.safetensors"]["ready"])
         self.assertFalse(models["large.safetensors"]["ready"])
