@@ -51,8 +51,7 @@ FetchOperation::FetchOperation(std::span<const std::unique_ptr<Link>> links, std
     }
   }
   std::ranges::sort(destinations_);
-  const auto repeated = std::ranges::unique(destinations_);
-  destinations_.erase(repeated.begin(), repeated.end());
+  destinations_.erase(std::unique(destinations_.begin(), destinations_.end()), destinations_.end());
 }
 
 absl::StatusOr<FetchResult> FetchOperation::Run() {
