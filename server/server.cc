@@ -169,6 +169,8 @@ std::int64_t Server::Shutdown(std::chrono::steady_clock::time_point deadline, co
     wait(deadline, [&] { return idle() || over(); });
     wait(steady_clock::now() + kClosingTime, [&] { return !idle() || over(); });
   } while (!over() && !idle());
+  // gRPC may have ended all calls before our threads have heard of the last.
+  if (closed) wait(deadline, [&] { return idle() || hurry(); });
   const std::int64_t cut_off = rpcs.calls_in_flight();
   streams_.EndAll(absl::UnavailableError("the server is going away"));
   wait(steady_clock::now() + kClosingTime, [&] { return closed.load(); });
