@@ -212,7 +212,7 @@ absl::StatusOr<Tensor> Client::FetchTensor(std::string_view model, std::string_v
   HostDestination destination(std::span(data.get(), static_cast<std::size_t>(size)));
   const Read read{.tensor = std::string(tensor), .slice = slice, .destination = &destination};
   FetchOptions remaining = options;
-  if (deadline != absl::InfiniteFuture()) remaining.timeout = deadline - absl::Now();
+  remaining.timeout = deadline - absl::Now();
   absl::StatusOr<FetchResult> result = Fetch(model, std::span(&read, 1), remaining);
   if (!result.ok()) return result.status();
   return Tensor(std::move(result->reads.front()), std::move(data));
@@ -229,7 +229,7 @@ absl::Status Client::FetchFile(std::string_view model, std::string_view file, st
     const auto found = std::ranges::find(metadata->files, file, &FileInfo::name);
     if (found != metadata->files.end() && offset >= 0) offset = std::max(offset, found->size_bytes);
     remaining.generation = metadata->model.generation;
-    if (deadline != absl::InfiniteFuture()) remaining.timeout = deadline - absl::Now();
+    remaining.timeout = deadline - absl::Now();
   }
   std::vector<Lane> lanes(1);
   lanes.front().push_back(PlanFileFetch(model, file, remaining.generation, offset, destination));

@@ -142,7 +142,7 @@ void ChunkStream::Advance() {
     }
     if (can_prepare && !next_is_ready && ready_.size() <= MaxReady() / 2) preparing_ = prepare = true;
     const bool sent = source_done_ && ready_.empty() && released_;
-    if (!writing_ && !preparing_ && !cutting_off_ && (!status_.ok() || sent)) {
+    if (!writing_ && !preparing_ && (!status_.ok() || sent)) {
       finished_ = true;
       finish = status_;
     }
@@ -188,17 +188,9 @@ bool ChunkStream::CutOff(const StreamLimits& limits, StreamRegistry::Clock::time
     if (!stalled && !too_long) return false;
     status_ = absl::CancelledError(stalled ? "the client took nothing for too long" : "the call took too long");
     if (stalled) metrics_.CountStalledStream();
-    if (answered_) {
-      call_.context().TryCancel();  // with the lock held, so that the call stays
-      return true;
-    }
-    cutting_off_ = true;  // so that gRPC does not end the call while it is cancelled
-  }
-  // What is in flight waits for the client: only this makes gRPC let go of it. The client sees CANCELLED.
-  call_.context().TryCancel();
-  {
-    const std::lock_guard lock(mutex_);
-    cutting_off_ = false;
+    // What is in flight waits for the client: only this makes gRPC let go of it. The client sees CANCELLED. With the
+    // lock held, so that the call does not end meanwhile.
+    call_.context().TryCancel();
   }
   Advance();
   return true;

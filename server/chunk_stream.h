@@ -103,7 +103,6 @@ class ChunkStream final : public StreamCall::Reactor,
   bool finished_ = false;
   bool answered_ = false;  // all at once: the last step was taken, but maybe not by the client
   bool done_ = false;      // and the call is about to go
-  bool cutting_off_ = false;
   StreamRegistry::Clock::time_point write_started_;  // of the write that is in flight
   std::deque<Message> ready_;
   Message written_;  // must stay until OnWriteDone

@@ -54,9 +54,9 @@ absl::StatusOr<Response> Answer(const grpc::ServerContext& context, const Access
   return handler(catalog, request, *permissions);
 }
 
-template <typename Request, typename Planner, typename Log>
+template <typename Request, typename Planner>
 absl::Status StartStream(StreamCall& call, RpcMetrics::Call& count, const Access& access, const Catalog& catalog,
-                         Planner planner, const StreamResources& resources, Log log) {
+                         Planner planner, const StreamResources& resources) {
   // The thousands of reads that a plan may have are not freed one by one.
   google::protobuf::Arena arena;
   Request& request = *google::protobuf::Arena::CreateMessage<Request>(&arena);
@@ -68,7 +68,7 @@ absl::Status StartStream(StreamCall& call, RpcMetrics::Call& count, const Access
   if (!grpc::SerializationTraits<Request>::Deserialize(&bytes, &request).ok()) {
     return absl::InvalidArgumentError("the request cannot be parsed");
   }
-  log(request);
+  count.set_model(request.model());
   if (const auto permissions = Admit(call.context(), access, request); !permissions.ok()) return permissions.status();
   absl::StatusOr<StreamPlan> plan = planner(catalog, request);
   if (!plan.ok()) return plan.status();
@@ -95,14 +95,10 @@ constexpr int kCallsAskedFor = 4;
 
 }  // namespace
 
-template <typename Request>
-void TensorService::LogCall(RpcMetrics::Call& count, const grpc::ServerContext& context, const Request& request) const {
-  if (!log_calls_) return;
-  if constexpr (requires { request.model(); }) {
-    count.LogAtEnd(context.peer(), request.model());
-  } else {
-    count.LogAtEnd(context.peer(), "");
-  }
+RpcMetrics::Call TensorService::Begin(Rpc rpc, const grpc::ServerContext& context) const {
+  RpcMetrics::Call count = resources_.metrics->rpcs().Begin(rpc);
+  if (log_calls_) count.LogAtEnd(context.peer());
+  return count;
 }
 
 template <typename Request, typename Response>
@@ -111,8 +107,8 @@ typename UnaryCall<Request, Response>::Method TensorService::Unary(Rpc rpc, auto
   return {
       .request = std::bind_front(ask, this),
       .answer = [this, rpc, handler](const grpc::ServerContext& context, const Request& request, Response& response) {
-        RpcMetrics::Call count = resources_.metrics->rpcs().Begin(rpc);
-        LogCall(count, context, request);
+        RpcMetrics::Call count = Begin(rpc, context);
+        if constexpr (requires { request.model(); }) count.set_model(request.model());
         absl::StatusOr<Response> answer =
             Answer<Request, Response>(context, access_, *catalog_.Get(), request, handler);
         const grpc::Status status = wire::ToGrpc(answer.status());
@@ -128,11 +124,9 @@ typename UnaryCall<Request, Response>::Method TensorService::Unary(Rpc rpc, auto
 template <typename Request>
 StreamCall::Method TensorService::Stream(Rpc rpc, auto ask, Planner<Request> planner) {
   return {.request = std::bind_front(ask, this), .handle = [this, rpc, planner](StreamCall& call) {
-            RpcMetrics::Call count = resources_.metrics->rpcs().Begin(rpc);
-            if (log_calls_) count.LogAtEnd(call.context().peer(), "");  // the model is known once it is parsed
+            RpcMetrics::Call count = Begin(rpc, call.context());
             const absl::Status status =
-                StartStream<Request>(call, count, access_, *catalog_.Get(), planner, resources_,
-                                     [&](const Request& request) { LogCall(count, call.context(), request); });
+                StartStream<Request>(call, count, access_, *catalog_.Get(), planner, resources_);
             if (status.ok()) return;
             const grpc::Status result = wire::ToGrpc(status);
             count.set_code(result.error_code());

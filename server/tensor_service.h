@@ -45,9 +45,8 @@ class TensorService final : public WithUnaryMethods<WithRawStreams<v1::TensorSer
   template <typename Request>
   using Planner = absl::StatusOr<StreamPlan> (*)(const Catalog&, const Request&);
 
-  // Has the call logged, if calls are.
-  template <typename Request>
-  void LogCall(RpcMetrics::Call& count, const grpc::ServerContext& context, const Request& request) const;
+  // Counts a call, and has it logged if calls are.
+  RpcMetrics::Call Begin(Rpc rpc, const grpc::ServerContext& context) const;
   // How calls are asked for, with a method of the generated class, and answered.
   template <typename Request, typename Response>
   typename UnaryCall<Request, Response>::Method Unary(Rpc rpc, auto ask, Handler<Request, Response> handler);

@@ -52,13 +52,10 @@ absl::Status CheckRoom(std::int64_t needed_bytes) {
 
 }  // namespace
 
-absl::Status CheckRoomToConnect(int connections) {
-  return CheckRoom(ThreadCount() * StackBytes() + kOwnBytes + connections * kConnectionBytes);
-}
+absl::Status CheckRoomToConnect(int connections) { return CheckRoomFor(ThreadCount() * StackBytes(), connections); }
 
 absl::Status CheckRoomFor(std::int64_t size_bytes, int connections) {
-  const std::int64_t beside_bytes = kOwnBytes + connections * kConnectionBytes;
-  return CheckRoom(size_bytes + beside_bytes);
+  return CheckRoom(size_bytes + kOwnBytes + connections * kConnectionBytes);
 }
 
 }  // namespace tensorferry::cli

@@ -106,11 +106,14 @@ RpcMetrics::Call::~Call() {
   --metrics_->calls_in_flight_;
 }
 
-void RpcMetrics::Call::LogAtEnd(std::string peer, std::string_view model) {
-  // The model is the client's to choose, as long as a request may be.
+void RpcMetrics::Call::LogAtEnd(std::string peer) {
+  line_ = std::make_unique<Line>(Line{.peer = std::move(peer), .model = {}, .bytes = 0});
+}
+
+void RpcMetrics::Call::set_model(std::string_view model) {
+  // It is the client's to choose, as long as a request may be.
   constexpr std::size_t kMaxModelBytes = 1024;
-  line_ = std::make_unique<Line>(
-      Line{.peer = std::move(peer), .model = std::string(model.substr(0, kMaxModelBytes)), .bytes = 0});
+  if (line_ != nullptr) line_->model = model.substr(0, kMaxModelBytes);
 }
 
 void RpcMetrics::Call::CountMessage(std::int64_t data_bytes) {

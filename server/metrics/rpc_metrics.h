@@ -50,8 +50,10 @@ class RpcMetrics {
     Call& operator=(Call&&) = delete;
     ~Call();
 
-    // Has a line of the log say at its end what became of it, and what `peer` wanted of which model.
-    void LogAtEnd(std::string peer, std::string_view model);
+    // Has a line of the log say at its end what became of what `peer` wanted.
+    void LogAtEnd(std::string peer);
+    // What it is about, for that line.
+    void set_model(std::string_view model);
     // A message went out, with so many bytes of a tensor or a file in it.
     void CountMessage(std::int64_t data_bytes);
     // What the call ends with.
