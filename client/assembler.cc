@@ -10,11 +10,15 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "client/checked_copy.h"
 #include "lib/tensor/checked_math.h"
 #include "tensorferry/quote.h"
 
 namespace tensorferry {
 namespace {
+
+// What fewer bytes bring may be in a cache when it is read.
+constexpr std::int64_t kMinStreamedBytes = std::int64_t{1} << 20;
 
 absl::Status BrokenProtocol(std::string_view what) {
   return absl::DataLossError(fmt::format("the server's stream is broken: {}", what));
@@ -43,6 +47,11 @@ Assembler::Assembler(std::vector<ExpectedPart> parts, std::string generation, st
   results_.reserve(parts_.size());
   next_.reserve(parts_.size());
   for (const ExpectedPart& part : parts_) next_.push_back(part.begin);
+  in_memory_ = std::ranges::none_of(
+      parts_, [](const ExpectedPart& part) { return part.begin < part.end && part.destination->memory().empty(); });
+  std::int64_t total = 0;
+  for (const ExpectedPart& part : parts_) total += part.end - part.begin;
+  streaming_ = total >= kMinStreamedBytes;
   std::iota(asked_.begin(), asked_.end(), std::size_t{0});
 }
 
@@ -148,10 +157,30 @@ absl::StatusOr<std::size_t> Assembler::PartOf(const v1::Segment& segment) const 
 }
 
 absl::Status Assembler::AddData(const wire::DecodedChunk& chunk) {
+  if (!in_memory_) {
+    if (absl::Status status = wire::VerifyChecksum(chunk); !status.ok()) return status;
+  }
+  int taken = 0;
+  std::uint32_t crc = 0;
+  absl::Status status = TakeSegments(chunk, taken, crc);
+  if (!in_memory_) return status;
+  if (status.ok()) status = wire::CompareChecksum(chunk, crc);
+  if (status.ok()) return status;
+  // Nobody knows what it was: it is missing still.
+  for (int i = 0; i < taken; ++i) {
+    const v1::Segment& segment = chunk.head->segments(i);
+    next_[asked_[static_cast<std::size_t>(segment.read())]] -= segment.size_bytes();
+    received_bytes_ -= segment.size_bytes();
+  }
+  return status;
+}
+
+absl::Status Assembler::TakeSegments(const wire::DecodedChunk& chunk, int& taken, std::uint32_t& crc) {
   auto piece = chunk.data.begin();
   std::span<const std::byte> bytes;
   std::vector<std::span<const std::byte>> pieces;
-  for (const v1::Segment& segment : chunk.head->segments()) {
+  for (; taken < chunk.head->segments_size(); ++taken) {
+    const v1::Segment& segment = chunk.head->segments(taken);
     const absl::StatusOr<std::size_t> index = PartOf(segment);
     if (!index.ok()) return index.status();
     pieces.clear();
@@ -163,7 +192,13 @@ absl::Status Assembler::AddData(const wire::DecodedChunk& chunk) {
     }
     const ExpectedPart& part = parts_[*index];
     std::int64_t& next = next_[*index];
-    if (absl::Status status = part.destination->WriteAll(next - part.origin, pieces); !status.ok()) {
+    if (in_memory_) {
+      std::span<std::byte> target = part.destination->memory().subspan(static_cast<std::size_t>(next - part.origin));
+      for (const std::span<const std::byte> source : pieces) {
+        crc = streaming_ ? CheckedStreamingCopy(source, target, crc) : CheckedCopy(source, target, crc);
+        target = target.subspan(source.size());
+      }
+    } else if (absl::Status status = part.destination->WriteAll(next - part.origin, pieces); !status.ok()) {
       destination_failed_ = true;
       return status;
     }

@@ -82,6 +82,9 @@ class Assembler {
   absl::Status AddHeader(const v1::StreamHeader& header);
   absl::Status AddResult(const v1::ReadResult& result);
   absl::Status AddData(const wire::DecodedChunk& chunk);
+  // Puts the chunk's data where it belongs and counts it as received; `taken` is told how many segments, and `crc`, if
+  // memory was written, the checksum.
+  absl::Status TakeSegments(const wire::DecodedChunk& chunk, int& taken, std::uint32_t& crc);
   // Which part `segment` belongs to. Errors: DATA_LOSS: it is not the next of any part.
   absl::StatusOr<std::size_t> PartOf(const v1::Segment& segment) const;
 
@@ -91,6 +94,10 @@ class Assembler {
   std::vector<ReadResult> results_;  // of as many parts as are described so far
   std::vector<std::int64_t> next_;   // of each part, the first byte that is missing
   std::vector<bool> confirmed_;
+  // Whether all of the destinations are memory, which takes bytes before their checksum is compared.
+  bool in_memory_;
+  // Whether what was copied is not expected to be in a cache when it is read.
+  bool streaming_;
   std::size_t unconfirmed_;
   std::int64_t received_bytes_ = 0;
   bool begun_ = false;

@@ -18,8 +18,8 @@ std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address, const C
   // What may be on its way to a stream whose caller is busy. gRPC would let it grow with the bandwidth, to tens of MiB.
   arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 4 << 20);
-  // Larger frames than HTTP/2's 16 KiB cost less each and still let small reads pass between them.
-  arguments.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 128 << 10);
+  // A frame for each message: both sides pay for each. Others pass between them, as gRPC writes 1 MiB at a time anyway.
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 4 << 20);
   // How long a connection may take to come about: by itself gRPC would give one that nobody answers 20 s before it is
   // another address's turn.
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5'000);

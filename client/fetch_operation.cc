@@ -66,7 +66,7 @@ absl::StatusOr<FetchResult> FetchOperation::Run() {
 }
 
 absl::Status FetchOperation::FillDestinations() {
-  const FetchLimits limits{.deadline = deadline_, .stop_token = stop_.get_token(), .bytes_total = bytes_total_};
+  const FetchLimits limits{.deadline = deadline_, .stop_token = stop_.get_token()};
   for (Destination* destination : destinations_) {
     if (absl::Status status = destination->Begin(limits); !status.ok()) return status;
   }

@@ -63,7 +63,7 @@ tensorferry_test(storage_test
 tensorferry_test(wire_test SOURCES wire/chunk_test.cc wire/retry_info_test.cc LIBRARIES tensorferry::wire tensorferry::checksum)
 tensorferry_test(client_test
   SOURCES client/assembler_test.cc client/fetch_plan_test.cc client/resume_test.cc client/retry_policy_test.cc
-          client/streaming_copy_test.cc
+          client/checked_copy_test.cc
           testing/fault_server.cc
   LIBRARIES tensorferry::client tensorferry::wire tensorferry::checksum)
 tensorferry_test(server_test

@@ -100,15 +100,21 @@ absl::StatusOr<DecodedChunk> DecodeChunk(grpc::ByteBuffer& message) {
     CodedInputStream in(&reader);
     if (!ReadResponse(in, chunk)) return absl::DataLossError("a message of the stream is not a chunk");
   }
-  std::uint32_t crc = 0;
-  for (const std::span<const std::byte> piece : chunk.data) crc = Crc32c(piece, crc);
-  if (crc != chunk.head->data_crc32c()) {
-    return absl::DataLossError(
-        fmt::format("checksum mismatch: {} bytes of data have crc32c {:08x}, their sender says {:08x}",
-                    chunk.data_size_bytes, crc, chunk.head->data_crc32c()));
-  }
   if (absl::Status status = CheckSegments(chunk); !status.ok()) return status;
   return chunk;
+}
+
+absl::Status CompareChecksum(const DecodedChunk& chunk, std::uint32_t crc) {
+  if (crc == chunk.head->data_crc32c()) return absl::OkStatus();
+  return absl::DataLossError(
+      fmt::format("checksum mismatch: {} bytes of data have crc32c {:08x}, their sender says {:08x}",
+                  chunk.data_size_bytes, crc, chunk.head->data_crc32c()));
+}
+
+absl::Status VerifyChecksum(const DecodedChunk& chunk) {
+  std::uint32_t crc = 0;
+  for (const std::span<const std::byte> piece : chunk.data) crc = Crc32c(piece, crc);
+  return CompareChecksum(chunk, crc);
 }
 
 }  // namespace tensorferry::wire

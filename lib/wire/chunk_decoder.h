@@ -11,12 +11,13 @@
 #include <span>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "tensorferry/v1/tensor_service.pb.h"
 
 namespace tensorferry::wire {
 
-// A message of a stream, taken apart without copying its data, whose checksum matched and whose segments cover it.
+// A message of a stream, taken apart without copying its data, which its segments cover.
 struct DecodedChunk {
   // Where the head lives: that of many small tensors has thousands of parts, which are neither freed one by one.
   std::unique_ptr<google::protobuf::Arena> arena = std::make_unique<google::protobuf::Arena>();
@@ -28,9 +29,15 @@ struct DecodedChunk {
 };
 
 // Decodes a message of a stream, which comes from an untrusted peer. Fields it does not know are skipped.
-// Errors: DATA_LOSS: the message is not a response, its data does not match its checksum, or its segments are empty, or
-// do not add up to its data.
+// Says nothing of the checksum: whoever copies the data may take it in the same pass. Errors: DATA_LOSS: the message is
+// not a response, or its segments are empty, or do not add up to its data.
 absl::StatusOr<DecodedChunk> DecodeChunk(grpc::ByteBuffer& message);
+
+// Whether `crc`, taken of all of the data, is what its sender says. Errors: DATA_LOSS.
+absl::Status CompareChecksum(const DecodedChunk& chunk, std::uint32_t crc);
+
+// Takes the checksum of the data, and compares it. Errors: DATA_LOSS.
+absl::Status VerifyChecksum(const DecodedChunk& chunk);
 
 }  // namespace tensorferry::wire
 

@@ -5,7 +5,7 @@ import dataclasses
 import statistics
 from collections.abc import Callable, Sequence
 
-from measurement import Contender, percentile, ratio
+from measurement import Contender, cpu_ratio, percentile, ratio
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +41,11 @@ def _of_two(ours: str, peer: str, figure: Callable[[Contender, Contender], float
 def as_fast(ours: str, peer: str, limit: float) -> Goal:
     """That one is at least so many times as fast, in bytes, as another."""
     return Goal(f"{ours} / {peer}", _of_two(ours, peer, ratio), limit)
+
+
+def cpu_time(ours: str, peer: str, limit: float) -> Goal:
+    """That one takes at most so many times the CPU time of another."""
+    return Goal(f"CPU time: {ours} / {peer}", _of_two(ours, peer, cpu_ratio), limit, at_most=True)
 
 
 def latency(ours: str, peer: str, share: float, limit: float | None = None) -> Goal:

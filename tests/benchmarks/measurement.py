@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Contenders that take turns, and the tables that come of it."""
 
-import contextlib
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from processes import Process, Usage, usage_of
 
@@ -33,30 +32,37 @@ class Contender:
         return statistics.median(sample.seconds for sample in self.samples)
 
 
-@contextlib.contextmanager
-def worker(name: str, command: Sequence[object], pids: Sequence[int], size_bytes: int,
-           repeats: int = 1) -> Iterator[Contender]:
-    """A contender whose client is a worker (worker.h); a round of it is `repeats` runs."""
-    with Process(command) as process:
-        def run() -> Sample:
-            total = Sample(0.0)
-            before = usage_of(pids)
-            for _ in range(repeats):
-                seconds, cpu_seconds, faults, *latencies = process.ask("run").split()
-                total.seconds += float(seconds) / repeats
-                total.client += Usage(float(cpu_seconds), int(faults))
-                total.latencies += map(float, latencies or [seconds])
-            total.server = usage_of(pids) - before
-            return total
-        contender = Contender(name, run, lambda: process.ask("check").strip(), size_bytes)
-        yield contender
-        for sample in contender.samples:
-            sample.client = sample.client.times(1 / repeats)
-            sample.server = sample.server.times(1 / repeats)
+def measure(process: Process, pids: Sequence[int], repeats: int = 1) -> Sample:
+    """What a run of a worker (worker.h) takes, on the average of `repeats`; `pids` are its server's."""
+    total = Sample(0.0)
+    before = usage_of(pids)
+    for _ in range(repeats):
+        seconds, cpu_seconds, faults, *latencies = process.ask("run").split()
+        total.seconds += float(seconds) / repeats
+        total.client += Usage(float(cpu_seconds), int(faults)).times(1 / repeats)
+        total.latencies += map(float, latencies or [seconds])
+    total.server = (usage_of(pids) - before).times(1 / repeats)
+    return total
+
+
+def worker(name: str, command: Sequence[object], pids: Sequence[int], size_bytes: int, repeats: int = 1) -> Contender:
+    """A contender whose client is a worker: in each round another process, which an untimed run makes warm. For in which
+    of its ways an allocator gives memory back, and so how fast a client is, a process decides for good in its first run.
+    """
+    def check() -> str:
+        with Process(command) as process:
+            return process.ask("check").strip()
+
+    def run() -> Sample:
+        with Process(command) as process:
+            process.ask("run")
+            return measure(process, pids, repeats)
+
+    return Contender(name, run, check, size_bytes)
 
 
 def take_turns(contenders: Sequence[Contender], rounds: int) -> None:
-    """Measures everyone once a round, after an untimed one; whoever goes second may find caches warmer, so the order turns."""
+    """Measures everyone once a round, after all landed the same; whoever goes second may find caches warmer, so the order turns."""
     landed = {contender.name: contender.check() for contender in contenders if contender.check}
     by_size = {contender.name: contender.size_bytes for contender in contenders}
     for size in set(by_size.values()):
@@ -68,6 +74,13 @@ def take_turns(contenders: Sequence[Contender], rounds: int) -> None:
             contender = contenders[(i + turn) % len(contenders)]
             contender.samples.append(contender.run())
             time.sleep(0.02)  # so that what one left undone is not the next one's
+
+
+def cpu_ratio(ours: Contender, peer: Contender) -> float:
+    """How many times the CPU time, of client and server for a byte: the median over the rounds."""
+    def spent(contender: Contender) -> list[float]:
+        return [(sample.client.cpu_seconds + sample.server.cpu_seconds) / contender.size_bytes for sample in contender.samples]
+    return statistics.median(a / b for a, b in zip(spent(ours), spent(peer), strict=True))
 
 
 def percentile(values: Sequence[float], share: float) -> float:

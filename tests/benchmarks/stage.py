@@ -123,7 +123,7 @@ class Stage:
 
     def _add(self, name: str, command: list[object], server: Server, size_bytes: int, repeats: int,
              load: Load | None = None) -> None:
-        contender = self.stack.enter_context(worker(name, command, server.pids, size_bytes, repeats))
+        contender = worker(name, command, server.pids, size_bytes, repeats)
         if load:
             contender.run = beside(load, contender.run)
         self.contenders.append(contender)

@@ -8,9 +8,9 @@ import subprocess
 import sys
 import time
 
-from goals import Goal, as_fast, latency, of_the_best
+from goals import Goal, as_fast, cpu_time, latency, of_the_best
 from load import Crowd
-from measurement import Contender, Sample, worker
+from measurement import Contender, Sample, measure, worker
 from model_files import ModelFile, Tensor, drop_from_cache, expert_tensors, mixed_tensors, warm, write_model
 from processes import Process, private_bytes, tensorferryd, usage_of
 from stage import Place, Stage, ranges_of, whole_of
@@ -29,7 +29,8 @@ def whole(stage: Stage) -> list[Goal]:
     stage.fetch("tensorferry", file, whole_of(file))
     stage.http("nginx", file, ranges_of(file))
     stage.flight("Arrow Flight", file, ranges_of(file))
-    return [as_fast("tensorferry", "nginx", 1.4), as_fast("tensorferry", "Arrow Flight", 1.6)]
+    return [as_fast("tensorferry", "nginx", 1.4), as_fast("tensorferry", "Arrow Flight", 1.6),
+            cpu_time("tensorferry", "Arrow Flight", 0.72)]
 
 
 def slices(stage: Stage) -> list[Goal]:
@@ -149,9 +150,9 @@ def cold(stage: Stage) -> list[Goal]:
         # A server of its own for each round: what it has touched in a mapping cannot be dropped.
         with tensorferryd(binaries, directory, place.directory / "tensorferryd.log") as server:
             command = [binaries / "fetch_worker", "--server", server.address, "--model", link.name, "--reads", lines]
-            with worker("", command, server.pids, tensor.size_bytes) as client:
+            with Process(command) as client:
                 drop_from_cache(link)
-                return client.run()
+                return measure(client, server.pids)
 
     def cat() -> Sample:
         drop_from_cache(link)
@@ -170,9 +171,8 @@ def headers(stage: Stage) -> list[Goal]:
     file = write_model(stage.place.directory / "header.safetensors", expert_tensors(100000, 16))
     reference = [sys.executable, SOURCES / "reference_worker.py", file.path]
     for name, binaries in stage.place.builds("tensorferry"):
-        stage.contenders.append(stage.stack.enter_context(
-            worker(name, [binaries / "header_worker", file.path], (), 0, repeats=5)))
-    stage.contenders.append(stage.stack.enter_context(worker("reference, safe_open", reference, (), 0, repeats=2)))
+        stage.contenders.append(worker(name, [binaries / "header_worker", file.path], (), 0, repeats=5))
+    stage.contenders.append(worker("reference, safe_open", reference, (), 0, repeats=2))
     return [as_fast("tensorferry", "reference, safe_open", 5)]
 
 

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "lib/checksum/crc32c.h"
 #include "tests/testing/safetensors_bytes.h"
 #include "tests/testing/status_matchers.h"
 
@@ -52,10 +53,22 @@ class ChunkOf {
     return std::move(*this);
   }
 
-  const wire::DecodedChunk& chunk() const { return chunk_; }
+  // Whose checksum does not match.
+  ChunkOf&& Damaged() && {
+    damage_ = 1;
+    return std::move(*this);
+  }
+
+  const wire::DecodedChunk& chunk() const {
+    std::uint32_t crc = 0;
+    for (const std::string& bytes : bytes_) crc = Crc32c(test::AsBytes(bytes), crc);
+    chunk_.head->set_data_crc32c(crc ^ damage_);
+    return chunk_;
+  }
 
  private:
   wire::DecodedChunk chunk_;
+  std::uint32_t damage_ = 0;
   std::deque<std::string> bytes_;
 };
 
@@ -87,6 +100,60 @@ TEST_F(AssemblerTest, PutsBytesWhereTheyBelong) {
   EXPECT_EQ(assembler_.generation(), "g1");
   ASSERT_EQ(assembler_.results().size(), 2U);
   EXPECT_THAT(assembler_.results()[1].shape, ElementsAre(2, 3));
+}
+
+// Takes no bytes before they were checked.
+class CheckedDestination final : public Destination {
+ public:
+  explicit CheckedDestination(std::string& bytes) : bytes_(bytes) {}
+
+  std::int64_t size_bytes() const override { return static_cast<std::int64_t>(bytes_.size()); }
+  absl::Status Write(std::int64_t offset, std::span<const std::byte> data) override {
+    bytes_.replace(static_cast<std::size_t>(offset), data.size(), test::AsString(data));
+    return absl::OkStatus();
+  }
+  absl::Status Finish() override { return absl::OkStatus(); }
+
+ private:
+  std::string& bytes_;
+};
+
+TEST_F(AssemblerTest, WhatDoesNotMatchItsChecksumIsMissingStill) {
+  TF_ASSERT_OK(Add(Announcement().Data(0, 0, "w")));
+  EXPECT_THAT(Add(ChunkOf().Data(0, 1, "??").Data(1, 2, "????").Damaged()),
+              StatusIs(kDataLoss, HasSubstr("checksum mismatch")));
+  EXPECT_EQ(assembler_.received_bytes(), 1);
+  const std::vector<RemainingRange> remaining = assembler_.Resume();
+  ASSERT_EQ(remaining.size(), 2U);
+  EXPECT_EQ(remaining[0].begin, 1);
+  EXPECT_EQ(remaining[0].size_bytes, 3);
+  EXPECT_EQ(remaining[1].begin, 2);
+  TF_ASSERT_OK(Add(Announcement().Data(1, 2, "cdef").Data(0, 1, "xyz")));
+  TF_EXPECT_OK(assembler_.Complete());
+  EXPECT_TRUE(assembler_.done());
+  EXPECT_EQ(a_, "wxyz");
+  EXPECT_EQ(b_, "..cdef");
+}
+
+TEST_F(AssemblerTest, WhatWasBesideABrokenSegmentIsMissingStill) {
+  TF_ASSERT_OK(Add(Announcement()));
+  EXPECT_THAT(Add(ChunkOf().Data(1, 2, "cd").Data(0, 1, "x")), StatusIs(kDataLoss, HasSubstr("are missing")));
+  EXPECT_EQ(assembler_.received_bytes(), 0);
+  EXPECT_EQ(assembler_.Resume().at(1).begin, 2);
+}
+
+TEST_F(AssemblerTest, OnlyMemoryIsWrittenBeforeTheChecksumIsKnown) {
+  CheckedDestination to_a(a_);
+  Assembler assembler({{.name = "a", .begin = 0, .end = 4, .result_bytes = 4, .destination = &to_a},
+                       {.name = "b", .begin = 2, .end = 6, .result_bytes = 6, .destination = &to_b_}},
+                      "", "");
+  EXPECT_THAT(assembler.Add(Announcement().Data(1, 2, "????").Data(0, 0, "????").Damaged().chunk()),
+              StatusIs(kDataLoss, HasSubstr("checksum mismatch")));
+  EXPECT_EQ(a_ + b_, "..........");
+  EXPECT_EQ(assembler.Resume().size(), 2U);
+  TF_ASSERT_OK(assembler.Add(Announcement().Data(1, 2, "cdef").Data(0, 0, "wxyz").chunk()));
+  TF_EXPECT_OK(assembler.Complete());
+  EXPECT_EQ(a_ + b_, "wxyz..cdef");
 }
 
 TEST_F(AssemblerTest, ResultsMayComeOverSeveralChunks) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The input is a stream as a server might send it: messages, each with a length of two bytes before it. Whatever it is,
-// the assembler writes inside its destination only, and takes the stream as complete only if every byte was written.
+// the assembler writes inside its destination only, takes the stream as complete only if every byte was written, and
+// does the same with memory as with destinations that are written to after the checksum matched.
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/slice.h>
 
@@ -64,6 +65,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* input, std::size_t siz
   Assembler assembler({{.name = "a", .begin = 0, .end = 4, .result_bytes = 4, .destination = &a},
                        {.name = "b", .begin = 0, .end = 6, .result_bytes = 6, .destination = &b}},
                       "", "");
+  std::vector<std::byte> c(4);
+  std::vector<std::byte> d(6);
+  HostDestination to_c(c);
+  HostDestination to_d(d);
+  Assembler in_memory({{.name = "a", .begin = 0, .end = 4, .result_bytes = 4, .destination = &to_c},
+                       {.name = "b", .begin = 0, .end = 6, .result_bytes = 6, .destination = &to_d}},
+                      "", "");
   bool broken = false;
   while (size >= 2 && !broken) {
     const std::size_t length = std::min(input[0] + std::size_t{256} * input[1], size - 2);
@@ -74,10 +82,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* input, std::size_t siz
     const grpc::Slice slices[] = {grpc::Slice(bytes.data(), cut), grpc::Slice(bytes.data() + cut, bytes.size() - cut)};
     grpc::ByteBuffer message(slices, 2);
     const absl::StatusOr<wire::DecodedChunk> chunk = wire::DecodeChunk(message);
-    broken = !chunk.ok() || !assembler.Add(*chunk).ok();
+    if (!chunk.ok()) return 0;
+    broken = !assembler.Add(*chunk).ok();
+    fuzz::Check(in_memory.Add(*chunk).ok() != broken, "memory takes what others do not, or the other way round");
+    if (!broken) fuzz::Check(in_memory.received_bytes() == assembler.received_bytes(), "another number of bytes");
   }
   if (!broken && assembler.Complete().ok()) {
     fuzz::Check(a.complete() && b.complete(), "complete without every byte");
+    fuzz::Check(in_memory.Complete().ok(), "not complete in memory");
   }
   return 0;
 }

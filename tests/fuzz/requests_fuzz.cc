@@ -90,6 +90,7 @@ void CheckStream(absl::StatusOr<StreamPlan> plan) {
     Check(message->bytes.Length() < (4 << 20), "a message larger than clients accept");
     const absl::StatusOr<wire::DecodedChunk> chunk = wire::DecodeChunk(message->bytes);
     Check(chunk.ok(), "a message that cannot be decoded");
+    Check(wire::VerifyChecksum(*chunk).ok(), "a checksum that does not match");
     Check(chunk->data_size_bytes == message->data_bytes, "another number of bytes than is told");
     sent += chunk->data_size_bytes;
   }

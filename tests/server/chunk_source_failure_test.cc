@@ -31,7 +31,10 @@ TEST_F(ChunkSourceFailureTest, BlockThatChangedSinceItsChecksumWasTakenIsNoticed
       int mismatches = 0;
       while (!source.done()) {
         absl::StatusOr<ChunkSource::Message> message = source.Next();
-        if (!message.ok() || !wire::DecodeChunk(message->bytes).ok()) ++mismatches;
+        EXPECT_TRUE(message.ok()) << message.status();
+        const absl::StatusOr<wire::DecodedChunk> chunk = wire::DecodeChunk(message->bytes);
+        EXPECT_TRUE(chunk.ok()) << chunk.status();
+        if (!wire::VerifyChecksum(*chunk).ok()) ++mismatches;
       }
       return mismatches;
     };

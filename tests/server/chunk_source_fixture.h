@@ -62,6 +62,7 @@ class ChunkSourceFixture : public ::testing::Test {
       EXPECT_TRUE(message.ok()) << message.status();
       const absl::StatusOr<wire::DecodedChunk> chunk = wire::DecodeChunk(message->bytes);
       EXPECT_TRUE(chunk.ok()) << chunk.status();
+      EXPECT_TRUE(wire::VerifyChecksum(*chunk).ok());
       EXPECT_EQ(message->data_bytes, chunk->data_size_bytes);
       EXPECT_EQ(chunk->head->has_header(), std::exchange(first, false));
       EXPECT_EQ(pinned->value(), chunk->data_size_bytes);

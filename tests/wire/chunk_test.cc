@@ -102,6 +102,7 @@ TEST(ChunkTest, DecodesInWhateverPiecesItArrives) {
   for (std::size_t piece = 1; piece <= bytes.size(); ++piece) {
     grpc::ByteBuffer message = InPieces(bytes, piece);
     TF_ASSERT_OK_AND_ASSIGN(const DecodedChunk chunk, DecodeChunk(message));
+    TF_EXPECT_OK(VerifyChecksum(chunk));
     EXPECT_EQ(DataOf(chunk), "hello world!");
     EXPECT_EQ(chunk.data_size_bytes, 12);
     EXPECT_EQ(chunk.head->results(1).name(), "b");
@@ -115,6 +116,7 @@ TEST(ChunkTest, WhatTheStockClassesWriteIsDecoded) {
   response.mutable_chunk()->set_data_crc32c(Crc32c(AsBytes("abc")));
   grpc::ByteBuffer message = InPieces(response.SerializeAsString(), 7);
   TF_ASSERT_OK_AND_ASSIGN(const DecodedChunk chunk, DecodeChunk(message));
+  TF_EXPECT_OK(VerifyChecksum(chunk));
   EXPECT_EQ(DataOf(chunk), "abc");
 }
 
@@ -123,6 +125,7 @@ TEST(ChunkTest, ChunkWithoutDataIsDecoded) {
   head.mutable_header()->set_generation("g");
   grpc::ByteBuffer message = Encode(head, {});
   TF_ASSERT_OK_AND_ASSIGN(const DecodedChunk chunk, DecodeChunk(message));
+  TF_EXPECT_OK(VerifyChecksum(chunk));
   EXPECT_EQ(chunk.data_size_bytes, 0);
   EXPECT_TRUE(chunk.head->has_header());
 }
@@ -137,6 +140,7 @@ TEST(ChunkTest, UnknownFieldsAreSkipped) {
   const std::string bytes = std::string("\x10\x01\x0a", 3) + static_cast<char>(chunk.size()) + chunk;
   grpc::ByteBuffer message = InPieces(bytes, 1000);
   TF_ASSERT_OK_AND_ASSIGN(const DecodedChunk decoded, DecodeChunk(message));
+  TF_EXPECT_OK(VerifyChecksum(decoded));
   EXPECT_EQ(DataOf(decoded), "abc");
 }
 
@@ -155,7 +159,8 @@ TEST(ChunkTest, EveryFlippedBitOfTheDataIsNoticed) {
     std::string flipped = bytes;
     flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << bit % 8));
     grpc::ByteBuffer message = InPieces(flipped, 16);
-    EXPECT_THAT(DecodeChunk(message), StatusIs(kDataLoss, HasSubstr("checksum mismatch"))) << bit;
+    TF_ASSERT_OK_AND_ASSIGN(const DecodedChunk chunk, DecodeChunk(message));
+    EXPECT_THAT(VerifyChecksum(chunk), StatusIs(kDataLoss, HasSubstr("checksum mismatch"))) << bit;
   }
 }
 

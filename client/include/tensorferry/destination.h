@@ -14,18 +14,18 @@
 
 namespace tensorferry {
 
-// How long a fetch lets its destinations wait: until the deadline (DEADLINE_EXCEEDED), or a stop (CANCELLED); and how
-// many bytes it brings to all of them together.
+// How long a fetch lets its destinations wait: until the deadline (DEADLINE_EXCEEDED), or a stop (CANCELLED).
 struct FetchLimits {
   absl::Time deadline = absl::InfiniteFuture();
   std::stop_token stop_token = {};
-  std::int64_t bytes_total = 0;
 };
 
 // Memory the caller owns that a fetch fills: of a fixed size, writable at any offset. This is the seam behind which
 // host memory, files and device memory look the same to a fetch.
 //
 // A fetch calls Begin once, writes only bytes whose checksum matched, each at least once, and then calls Finish once.
+// What has memory() is an exception: bytes land there before the fetch knows of their checksum, and if it does not
+// match others are put in their place or the fetch fails.
 // If it fails, it calls Abandon in the end, also where Begin was not reached. It writes from the thread that called
 // Fetch or, with several connections, from several threads at once, but never to overlapping ranges at once. None of
 // these functions may throw.
@@ -47,6 +47,10 @@ class Destination {
   // it is a Write for each.
   virtual absl::Status WriteAll(std::int64_t offset, std::span<const std::span<const std::byte>> pieces);
 
+  // The memory that it is, of size_bytes(), if bytes may be put there without a Write: then they are copied and their
+  // checksum is taken in one pass. Empty if each has to come by a Write. The same at every call.
+  virtual std::span<std::byte> memory() const { return {}; }
+
   // Returns when all that was written has landed. An error ends the fetch, which returns it.
   virtual absl::Status Finish() = 0;
 
@@ -60,13 +64,12 @@ class HostDestination final : public Destination {
   explicit HostDestination(std::span<std::byte> memory) : memory_(memory) {}
 
   std::int64_t size_bytes() const override { return static_cast<std::int64_t>(memory_.size()); }
-  absl::Status Begin(const FetchLimits& limits) override;
   absl::Status Write(std::int64_t offset, std::span<const std::byte> data) override;
+  std::span<std::byte> memory() const override { return memory_; }
   absl::Status Finish() override { return absl::OkStatus(); }
 
  private:
   std::span<std::byte> memory_;
-  std::int64_t bytes_total_ = 0;
 };
 
 // A run of an open file, beginning at `file_offset`. Does not own the descriptor; `path` is for messages. Finish does
