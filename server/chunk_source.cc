@@ -113,6 +113,21 @@ absl::StatusOr<ChunkSource::Message> ChunkSource::Next() {
   return Message{.bytes = wire::EncodeChunk(head, data.slices, data.crc), .data_bytes = data.size_bytes};
 }
 
+std::optional<ChunkSource::FileRange> ChunkSource::NextAhead() {
+  if (io_ != IoMode::kMmap || order_position_ == order_.size()) return std::nullopt;
+  const PlannedRead& read = plan_.reads[order_[order_position_]];
+  if (!cursor_) cursor_.emplace(read.slice, read.result_begin);
+  const auto chunk_bytes = static_cast<std::int64_t>(buffers_->buffer_bytes());
+  const std::int64_t position = FilePosition(read);
+  const std::int64_t stretch_end = position + StretchBytes(read);
+  const std::int64_t next_end = position + chunk_bytes;
+  const std::int64_t ahead_max = std::min(stretch_end, next_end + kMessagesAhead * chunk_bytes);
+  if (ahead_end_ < next_end || ahead_end_ > ahead_max) ahead_end_ = next_end;
+  if (ahead_end_ >= ahead_max) return std::nullopt;
+  const std::int64_t begin = std::exchange(ahead_end_, std::min(ahead_end_ + chunk_bytes, ahead_max));
+  return FileRange{.file = read.file, .begin = begin, .size_bytes = ahead_end_ - begin};
+}
+
 void ChunkSource::AnnounceResults(v1::Chunk& head) {
   std::size_t size = 0;
   while (results_sent_ < plan_.reads.size() && size < kMaxResultsBytes) {

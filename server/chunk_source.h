@@ -50,12 +50,25 @@ class ChunkSource {
   // UNAVAILABLE with kPreadCached if something is not in the page cache.
   absl::StatusOr<Message> Next();
 
+  // Bytes of a file, which may not be in memory.
+  struct FileRange {
+    std::shared_ptr<const MappedFile> file;
+    std::int64_t begin = 0;
+    std::int64_t size_bytes = 0;
+  };
+  // What messages after the next one will refer to: about a message's worth, a few of them at most before the first is
+  // taken, and none twice. To be brought into memory (MappedFile::Populate) while the next message is made.
+  std::optional<FileRange> NextAhead();
+
   // ABORTED if a file that was read from has changed since it was opened.
   absl::Status CheckUnchanged() const;
 
  private:
   // Shorter runs are gathered.
   static constexpr std::int64_t kMinMappedBytes = 8 << 10;
+  // How far behind the next message may lie what is read ahead. A disk, or what it is on the other side of a network,
+  // takes as long for one request as for several at once.
+  static constexpr std::int64_t kMessagesAhead = 3;
   // The most that the results announced in one message may take.
   static constexpr std::size_t kMaxResultsBytes = 512 << 10;
   static constexpr std::size_t kMaxSegments = 32 << 10;
@@ -119,6 +132,8 @@ class ChunkSource {
   std::size_t order_position_ = 0;
   std::optional<SlicePlan::Cursor> cursor_;  // of the read at order_position_
   std::optional<RunReader> reader_;          // for the same, with pread
+  // Where in the stretch that the cursor is in what was read ahead ends; of another one if it is not behind the cursor.
+  std::int64_t ahead_end_ = 0;
 };
 
 }  // namespace tensorferry::server

@@ -91,6 +91,7 @@ void ChunkStream::Answer(Message message) {
 void ChunkStream::Prepare() {
   bool more = true;
   while (more) {
+    ReadAhead();
     absl::StatusOr<Message> message = NextMessage();
     {
       const std::lock_guard lock(mutex_);
@@ -98,6 +99,16 @@ void ChunkStream::Prepare() {
       more = preparing_ = status_.ok() && !source_done_ && ready_.size() < MaxReady();
     }
     Advance();
+  }
+}
+
+void ChunkStream::ReadAhead() {
+  while (std::optional<ChunkSource::FileRange> range = source_->NextAhead()) {
+    // Whatever goes wrong, the message that needs it will say so.
+    const auto populate = [range = *std::move(range)] {
+      range.file->Populate(range.begin, range.size_bytes).IgnoreError();
+    };
+    if (!workers_.ScheduleIfSpare(populate)) return;
   }
 }
 

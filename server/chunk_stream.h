@@ -77,6 +77,8 @@ class ChunkStream final : public StreamCall::Reactor,
   // Makes messages until enough wait.
   void Prepare();
   absl::StatusOr<Message> NextMessage();
+  // Lets other workers bring in what later messages will refer to, while this thread makes the next.
+  void ReadAhead();
   // With mutex_ held.
   void AddReady(absl::StatusOr<Message> message);
   // Does what is due next, if anything is.

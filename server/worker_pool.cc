@@ -26,6 +26,16 @@ void WorkerPool::Schedule(std::function<void()> task) {
   wake_.notify_one();
 }
 
+bool WorkerPool::ScheduleIfSpare(std::function<void()> task) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (2 * (running_ + tasks_.size()) >= threads_.size()) return false;
+    tasks_.push_back(std::move(task));
+  }
+  wake_.notify_one();
+  return true;
+}
+
 void WorkerPool::Run() {
   std::unique_lock lock(mutex_);
   while (true) {
@@ -33,11 +43,13 @@ void WorkerPool::Run() {
     if (tasks_.empty()) return;
     std::function<void()> task = std::move(tasks_.front());
     tasks_.pop_front();
+    ++running_;
     lock.unlock();
     task();
     // What it held may be the last reference to much.
     task = nullptr;
     lock.lock();
+    --running_;
   }
 }
 

@@ -69,7 +69,7 @@ tensorferry_test(client_test
 tensorferry_test(server_test
   SOURCES server/access_test.cc server/admin_test.cc server/chunk_source_failure_test.cc server/chunk_source_slice_test.cc
           server/chunk_source_test.cc server/listening_sockets_test.cc server/log_test.cc server/names_test.cc
-          server/token_table_test.cc
+          server/token_table_test.cc server/worker_pool_test.cc
   LIBRARIES tensorferry::server)
 tensorferry_test(security_test
   SOURCES security/pem_test.cc

@@ -53,6 +53,37 @@ TEST_F(ChunkSourceTest, RunsOfWholeBlocksAreExactWhereverTheyBeginAndWhateverThe
   }
 }
 
+TEST_F(ChunkSourceTest, WhatIsReadAheadIsAllThatFollowsTheNextMessageOnceAndNotFarAhead) {
+  const std::int64_t chunk_bytes = 64 << 10;
+  Serve({{"a", Dtype::kU8, {12 * chunk_bytes + 5}}, {"b", Dtype::kU8, {4 * chunk_bytes}}});
+  StreamPlan plan(model_);
+  TF_ASSERT_OK(AddRead(ReadOf("a"), plan));
+  TF_ASSERT_OK(AddRead(ReadOf("b"), plan));
+  const std::int64_t begin = plan.reads[0].source_offset;
+  const std::int64_t end = begin + plan.header.size_bytes();
+  ChunkSource source(std::move(plan), IoMode::kMmap, BufferPool::Create(static_cast<std::size_t>(chunk_bytes)),
+                     std::make_shared<PinnedBytes>(), nullptr);
+  std::int64_t ahead = begin + chunk_bytes;
+  std::int64_t next = begin;
+  while (!source.done()) {
+    while (const std::optional<ChunkSource::FileRange> range = source.NextAhead()) {
+      EXPECT_EQ(range->file, model_->files()[0].file);
+      EXPECT_EQ(range->begin, ahead);
+      EXPECT_GE(range->begin, next + chunk_bytes);
+      EXPECT_LE(range->size_bytes, chunk_bytes);
+      ahead += range->size_bytes;
+      EXPECT_LE(ahead, next + 4 * chunk_bytes);
+      TF_EXPECT_OK(range->file->Populate(range->begin, range->size_bytes));
+    }
+    EXPECT_EQ(ahead, std::max(ahead, std::min(end, next + 4 * chunk_bytes)));
+    const absl::StatusOr<ChunkSource::Message> message = source.Next();
+    TF_ASSERT_OK(message.status());
+    next += message->data_bytes;
+  }
+  EXPECT_EQ(ahead, end);
+  EXPECT_EQ(next, end);
+}
+
 TEST_F(ChunkSourceTest, ReadsInAndOutOfTheOrderOfTheFileAreExact) {
   std::vector<test::TensorSpec> tensors;
   for (int i = 0; i < 300; ++i) {
