@@ -76,6 +76,10 @@ std::vector<RemainingRange> Assembler::Resume() {
 }
 
 absl::Status Assembler::Add(const wire::DecodedChunk& chunk) {
+  // Data that goes to memory is checked on its way, but what the stream is about is believed only if all is sound.
+  if (!in_memory_ || chunk.head->has_header()) {
+    if (absl::Status status = wire::VerifyChecksum(chunk); !status.ok()) return status;
+  }
   if (chunk.head->has_header() == has_header_) {
     return BrokenProtocol(has_header_ ? "a second header" : "it does not begin with a header");
   }
@@ -157,9 +161,6 @@ absl::StatusOr<std::size_t> Assembler::PartOf(const v1::Segment& segment) const 
 }
 
 absl::Status Assembler::AddData(const wire::DecodedChunk& chunk) {
-  if (!in_memory_) {
-    if (absl::Status status = wire::VerifyChecksum(chunk); !status.ok()) return status;
-  }
   int taken = 0;
   std::uint32_t crc = 0;
   absl::Status status = TakeSegments(chunk, taken, crc);
@@ -192,8 +193,8 @@ absl::Status Assembler::TakeSegments(const wire::DecodedChunk& chunk, int& taken
     }
     const ExpectedPart& part = parts_[*index];
     std::int64_t& next = next_[*index];
-    if (in_memory_) {
-      std::span<std::byte> target = part.destination->memory().subspan(static_cast<std::size_t>(next - part.origin));
+    if (std::span<std::byte> target = part.destination->memory(); !target.empty()) {
+      target = target.subspan(static_cast<std::size_t>(next - part.origin));
       for (const std::span<const std::byte> source : pieces) {
         crc = streaming_ ? CheckedStreamingCopy(source, target, crc) : CheckedCopy(source, target, crc);
         target = target.subspan(source.size());

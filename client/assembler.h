@@ -82,8 +82,8 @@ class Assembler {
   absl::Status AddHeader(const v1::StreamHeader& header);
   absl::Status AddResult(const v1::ReadResult& result);
   absl::Status AddData(const wire::DecodedChunk& chunk);
-  // Puts the chunk's data where it belongs and counts it as received; `taken` is told how many segments, and `crc`, if
-  // memory was written, the checksum.
+  // Puts the chunk's data where it belongs and counts it as received; `taken` is told how many segments, and `crc` the
+  // checksum of what went to memory.
   absl::Status TakeSegments(const wire::DecodedChunk& chunk, int& taken, std::uint32_t& crc);
   // Which part `segment` belongs to. Errors: DATA_LOSS: it is not the next of any part.
   absl::StatusOr<std::size_t> PartOf(const v1::Segment& segment) const;

@@ -150,7 +150,7 @@ absl::Status FetchOperation::RunStream(Connection& connection, const std::string
     if (!chunk.ok()) return chunk.status();
     const std::int64_t before = assembler.received_bytes();
     absl::Status status = assembler.Add(*chunk);
-    // What was written before an error stays, and is not asked for again.
+    // What was received before an error stays, and is not asked for again.
     bytes_done_ += assembler.received_bytes() - before;
     if (status.ok() && chunk->head->has_header()) status = AgreeOn(assembler.generation());
     if (!status.ok()) return status;

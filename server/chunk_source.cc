@@ -120,12 +120,18 @@ std::optional<ChunkSource::FileRange> ChunkSource::NextAhead() {
   const auto chunk_bytes = static_cast<std::int64_t>(buffers_->buffer_bytes());
   const std::int64_t position = FilePosition(read);
   const std::int64_t stretch_end = position + StretchBytes(read);
-  const std::int64_t next_end = position + chunk_bytes;
+  const std::int64_t next_end = position + std::min(chunk_bytes, BytesToBlockEnd(read, Data()));
   const std::int64_t ahead_max = std::min(stretch_end, next_end + kMessagesAhead * chunk_bytes);
-  if (ahead_end_ < next_end || ahead_end_ > ahead_max) ahead_end_ = next_end;
-  if (ahead_end_ >= ahead_max) return std::nullopt;
-  const std::int64_t begin = std::exchange(ahead_end_, std::min(ahead_end_ + chunk_bytes, ahead_max));
-  return FileRange{.file = read.file, .begin = begin, .size_bytes = ahead_end_ - begin};
+  if (ahead_file_ != read.file || ahead_end_ < next_end || ahead_end_ > ahead_max) ahead_end_ = next_end;
+  ahead_file_ = read.file;
+  while (ahead_end_ < ahead_max) {
+    const std::int64_t begin = std::exchange(ahead_end_, std::min(ahead_end_ + chunk_bytes, ahead_max));
+    // Files are read forwards: what comes last is there last.
+    if (read.file->MustWaitFor(ahead_end_ - 1)) {
+      return FileRange{.file = read.file, .begin = begin, .size_bytes = ahead_end_ - begin};
+    }
+  }
+  return std::nullopt;
 }
 
 void ChunkSource::AnnounceResults(v1::Chunk& head) {

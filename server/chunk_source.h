@@ -56,8 +56,9 @@ class ChunkSource {
     std::int64_t begin = 0;
     std::int64_t size_bytes = 0;
   };
-  // What messages after the next one will refer to: about a message's worth, a few of them at most before the first is
-  // taken, and none twice. To be brought into memory (MappedFile::Populate) while the next message is made.
+  // What messages after the next one will refer to and is not in the page cache: about a message's worth, a few of them
+  // at most before the first is taken, and none twice. To be brought in (MappedFile::Populate) while the next message
+  // is made.
   std::optional<FileRange> NextAhead();
 
   // ABORTED if a file that was read from has changed since it was opened.
@@ -132,7 +133,8 @@ class ChunkSource {
   std::size_t order_position_ = 0;
   std::optional<SlicePlan::Cursor> cursor_;  // of the read at order_position_
   std::optional<RunReader> reader_;          // for the same, with pread
-  // Where in the stretch that the cursor is in what was read ahead ends; of another one if it is not behind the cursor.
+  // Where what was read ahead ends.
+  std::shared_ptr<const MappedFile> ahead_file_;
   std::int64_t ahead_end_ = 0;
 };
 

@@ -103,12 +103,16 @@ void ChunkStream::Prepare() {
 }
 
 void ChunkStream::ReadAhead() {
-  while (std::optional<ChunkSource::FileRange> range = source_->NextAhead()) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!status_.ok()) return;
+  }
+  while (workers_.has_spare_threads()) {
+    std::optional<ChunkSource::FileRange> range = source_->NextAhead();
+    if (!range) return;
     // Whatever goes wrong, the message that needs it will say so.
-    const auto populate = [range = *std::move(range)] {
-      range.file->Populate(range.begin, range.size_bytes).IgnoreError();
-    };
-    if (!workers_.ScheduleIfSpare(populate)) return;
+    workers_.Schedule(
+        [range = *std::move(range)] { range.file->Populate(range.begin, range.size_bytes).IgnoreError(); });
   }
 }
 

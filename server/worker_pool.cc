@@ -26,14 +26,9 @@ void WorkerPool::Schedule(std::function<void()> task) {
   wake_.notify_one();
 }
 
-bool WorkerPool::ScheduleIfSpare(std::function<void()> task) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (2 * (running_ + tasks_.size()) >= threads_.size()) return false;
-    tasks_.push_back(std::move(task));
-  }
-  wake_.notify_one();
-  return true;
+bool WorkerPool::has_spare_threads() const {
+  const std::lock_guard lock(mutex_);
+  return 4 * (running_ + tasks_.size()) < threads_.size();
 }
 
 void WorkerPool::Run() {

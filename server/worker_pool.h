@@ -22,14 +22,14 @@ class WorkerPool {
 
   void Schedule(std::function<void()> task);
 
-  // For what is of use only if it is done soon: runs `task` if fewer than half of the threads have something to do, so
-  // that what has to be done finds a thread, too. Returns whether it will.
-  bool ScheduleIfSpare(std::function<void()> task);
+  // Whether less than a quarter of the threads have something to do: for tasks that may as well be left out, so that
+  // those which may not find a thread.
+  bool has_spare_threads() const;
 
  private:
   void Run();
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::function<void()>> tasks_;  // guarded by mutex_
   std::size_t running_ = 0;                  // guarded by mutex_

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -112,6 +113,12 @@ bool MappedFile::BlockIsReady(std::int64_t index) const {
   if (::mincore(const_cast<std::byte*>(block), kBlockBytes, resident.data()) != 0) return false;
   const auto pages = static_cast<std::size_t>(kBlockBytes / ::sysconf(_SC_PAGESIZE));
   return std::ranges::all_of(std::span(resident).first(pages), [](unsigned char page) { return (page & 1) != 0; });
+}
+
+bool MappedFile::MustWaitFor(std::int64_t offset) const {
+  char byte = 0;
+  const iovec buffer = {.iov_base = &byte, .iov_len = 1};
+  return ::preadv2(fd_.get(), &buffer, 1, offset, RWF_NOWAIT) < 0 && errno == EAGAIN;
 }
 
 absl::Status MappedFile::Populate(std::int64_t offset, std::int64_t size_bytes) const {

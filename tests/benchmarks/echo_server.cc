@@ -15,6 +15,7 @@
 #include <span>
 #include <string>
 
+#include "absl/synchronization/mutex.h"
 #include "tensorferry/files/file_io.h"
 #include "tests/benchmarks/echo.h"
 
@@ -128,5 +129,7 @@ int main(int argc, char** argv) {
     std::fputs("usage: echo_server FILE\n", stderr);
     return 2;
   }
+  // As in the programs that we ship.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   return tensorferry::benchmarks::Main(argv[1]);
 }

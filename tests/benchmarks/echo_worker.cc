@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "tests/benchmarks/echo.h"
 #include "tests/benchmarks/ranges.h"
 #include "tests/benchmarks/worker.h"
@@ -113,5 +114,7 @@ int main(int argc, char** argv) {
     std::fputs("usage: echo_worker ADDRESS RANGES unary|stream\n", stderr);
     return 2;
   }
+  // As in the programs that we ship.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   return tensorferry::benchmarks::Main(argv[1], argv[2], kind == "unary");
 }

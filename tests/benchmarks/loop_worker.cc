@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "tensorferry/client.h"
 #include "tests/benchmarks/worker.h"
 
@@ -100,4 +101,8 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace tensorferry::benchmarks
 
-int main(int argc, char** argv) { return tensorferry::benchmarks::Main(argc, argv); }
+int main(int argc, char** argv) {
+  // As in the programs that we ship.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  return tensorferry::benchmarks::Main(argc, argv);
+}

@@ -39,8 +39,9 @@ def measure(process: Process, pids: Sequence[int], repeats: int = 1) -> Sample:
     for _ in range(repeats):
         seconds, cpu_seconds, faults, *latencies = process.ask("run").split()
         total.seconds += float(seconds) / repeats
-        total.client += Usage(float(cpu_seconds), int(faults)).times(1 / repeats)
+        total.client += Usage(float(cpu_seconds), int(faults))
         total.latencies += map(float, latencies or [seconds])
+    total.client = total.client.times(1 / repeats)
     total.server = (usage_of(pids) - before).times(1 / repeats)
     return total
 

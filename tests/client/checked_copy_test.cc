@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <initializer_list>
 #include <span>
 #include <vector>
 
@@ -48,8 +49,10 @@ TEST_P(CheckedCopyTest, ShortRunsCopyJustThat) {
 }
 
 TEST_P(CheckedCopyTest, RunsAroundWholeBlocksCopyJustThat) {
-  for (const std::size_t blocks : {1, 2, 21}) {
-    for (const std::size_t more : {0, 1, 7, 8, 63, 64, 65, 127, 1024, 3071}) ExpectCopies(blocks * 3072 + more);
+  for (const auto blocks : std::initializer_list<std::size_t>{1, 2, 21}) {
+    for (const auto more : std::initializer_list<std::size_t>{0, 1, 7, 8, 63, 64, 65, 127, 1024, 3071}) {
+      ExpectCopies(blocks * 3072 + more);
+    }
     ExpectCopies(blocks * 3072 - 1);
   }
 }

@@ -34,6 +34,7 @@ TEST_F(ChunkSourceFailureTest, BlockThatChangedSinceItsChecksumWasTakenIsNoticed
         EXPECT_TRUE(message.ok()) << message.status();
         const absl::StatusOr<wire::DecodedChunk> chunk = wire::DecodeChunk(message->bytes);
         EXPECT_TRUE(chunk.ok()) << chunk.status();
+        if (!chunk.ok()) return -1;
         if (!wire::VerifyChecksum(*chunk).ok()) ++mismatches;
       }
       return mismatches;

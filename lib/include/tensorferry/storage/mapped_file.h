@@ -75,6 +75,10 @@ class MappedFile {
   // far as the system says, which it does only to those who own the file or may write it; others hear no.
   bool BlockIsReady(std::int64_t index) const;
 
+  // Whether the byte at `offset`, which must lie inside the file, is neither in the page cache nor anywhere else where
+  // the system could have it at once. No, where the file system cannot say.
+  bool MustWaitFor(std::int64_t offset) const;
+
   // Brings the pages of [offset, offset + size) into memory, waiting for the disk, so that touching them does not.
   // Errors: DATA_LOSS if the file has shrunk so that some are gone, or the disk failed; UNIMPLEMENTED on kernels before
   // 5.14.
