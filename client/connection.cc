@@ -29,6 +29,9 @@ std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address, const C
   // A name may stand for many servers (a headless Service): one call goes to each in turn, and none waits for those
   // that are away. By itself gRPC would stay with the first.
   if (address.starts_with("dns:")) arguments.SetLoadBalancingPolicyName("round_robin");
+  // Our own retries resume; gRPC's, for calls that no server has seen, end in a crash where a damaged frame meets a
+  // deadline (1.51), and look at every message.
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   arguments.SetUserAgentPrefix("tensorferry");
   if (!credentials.server_name.empty()) arguments.SetSslTargetNameOverride(credentials.server_name);
   return grpc::CreateCustomChannel(address, credentials.channel, arguments);
