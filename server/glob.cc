@@ -69,7 +69,8 @@ absl::StatusOr<Glob> Glob::Create(std::string_view pattern) {
   re2::RE2::Options options(re2::RE2::Quiet);
   options.set_dot_nl(true);
   auto compiled = std::make_unique<re2::RE2>(regex, options);
-  if (!compiled->ok()) return error(compiled->error());
+  // It contains what it is about as it is.
+  if (!compiled->ok()) return error(Quote(compiled->error()));
   return Glob(std::move(compiled));
 }
 

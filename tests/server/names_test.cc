@@ -131,5 +131,11 @@ TEST(ListenAddressTest, ChosenPortReplacesTheOneAskedFor) {
   EXPECT_EQ(WithPort("unix:/tmp/s", 1), "unix:/tmp/s");
 }
 
+TEST(GlobTest, WhatIsWrongWithASetIsSaidWithoutItsControlCharacters) {
+  const absl::Status status = Glob::Create("[t-\x06]").status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message().find('\x06'), absl::string_view::npos) << status;
+}
+
 }  // namespace
 }  // namespace tensorferry::server
