@@ -35,6 +35,17 @@ bool IsSame(const ReadResult& a, const ReadResult& b) {
   return a.name == b.name && a.dtype == b.dtype && a.shape == b.shape && a.size_bytes == b.size_bytes;
 }
 
+bool AreInMemory(const std::vector<ExpectedPart>& parts) {
+  return std::ranges::none_of(
+      parts, [](const ExpectedPart& part) { return part.begin < part.end && part.destination->memory().empty(); });
+}
+
+std::int64_t TotalBytes(const std::vector<ExpectedPart>& parts) {
+  std::int64_t total = 0;
+  for (const ExpectedPart& part : parts) total += part.end - part.begin;
+  return total;
+}
+
 }  // namespace
 
 Assembler::Assembler(std::vector<ExpectedPart> parts, std::string generation, std::string fingerprint)
@@ -42,16 +53,13 @@ Assembler::Assembler(std::vector<ExpectedPart> parts, std::string generation, st
       generation_(std::move(generation)),
       fingerprint_(std::move(fingerprint)),
       confirmed_(parts_.size(), false),
+      in_memory_(AreInMemory(parts_)),
+      streaming_(TotalBytes(parts_) >= kMinStreamedBytes),
       unconfirmed_(parts_.size()),
       asked_(parts_.size()) {
   results_.reserve(parts_.size());
   next_.reserve(parts_.size());
   for (const ExpectedPart& part : parts_) next_.push_back(part.begin);
-  in_memory_ = std::ranges::none_of(
-      parts_, [](const ExpectedPart& part) { return part.begin < part.end && part.destination->memory().empty(); });
-  std::int64_t total = 0;
-  for (const ExpectedPart& part : parts_) total += part.end - part.begin;
-  streaming_ = total >= kMinStreamedBytes;
   std::iota(asked_.begin(), asked_.end(), std::size_t{0});
 }
 

@@ -95,9 +95,9 @@ class Assembler {
   std::vector<std::int64_t> next_;   // of each part, the first byte that is missing
   std::vector<bool> confirmed_;
   // Whether all of the destinations are memory, which takes bytes before their checksum is compared.
-  bool in_memory_;
+  const bool in_memory_;
   // Whether what was copied is not expected to be in a cache when it is read.
-  bool streaming_;
+  const bool streaming_;
   std::size_t unconfirmed_;
   std::int64_t received_bytes_ = 0;
   bool begun_ = false;

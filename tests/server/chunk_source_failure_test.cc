@@ -32,6 +32,7 @@ TEST_F(ChunkSourceFailureTest, BlockThatChangedSinceItsChecksumWasTakenIsNoticed
       while (!source.done()) {
         absl::StatusOr<ChunkSource::Message> message = source.Next();
         EXPECT_TRUE(message.ok()) << message.status();
+        if (!message.ok()) return -1;
         const absl::StatusOr<wire::DecodedChunk> chunk = wire::DecodeChunk(message->bytes);
         EXPECT_TRUE(chunk.ok()) << chunk.status();
         if (!chunk.ok()) return -1;
