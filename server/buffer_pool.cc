@@ -13,6 +13,7 @@ std::shared_ptr<std::byte[]> BufferPool::Take() {
   std::unique_ptr<std::byte[]> buffer;
   {
     const std::lock_guard lock(mutex_);
+    ++taken_;
     if (!idle_.empty()) {
       buffer = std::move(idle_.back());
       idle_.pop_back();
@@ -23,8 +24,14 @@ std::shared_ptr<std::byte[]> BufferPool::Take() {
           [pool = shared_from_this()](std::byte* returned) { pool->Return(std::unique_ptr<std::byte[]>(returned)); }};
 }
 
+std::size_t BufferPool::taken() const {
+  const std::lock_guard lock(mutex_);
+  return taken_;
+}
+
 void BufferPool::Return(std::unique_ptr<std::byte[]> buffer) {
   const std::lock_guard lock(mutex_);
+  --taken_;
   if (idle_.size() < kMaxIdle) idle_.push_back(std::move(buffer));
 }
 

@@ -18,6 +18,8 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
 
   // A buffer that returns to the pool with its last reference, which may outlive everything but the memory itself.
   std::shared_ptr<std::byte[]> Take();
+  // How many were taken and have not returned.
+  std::size_t taken() const;
   std::size_t buffer_bytes() const { return buffer_bytes_; }
 
  private:
@@ -29,8 +31,9 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
   void Return(std::unique_ptr<std::byte[]> buffer);
 
   const std::size_t buffer_bytes_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::vector<std::unique_ptr<std::byte[]>> idle_;  // guarded by mutex_
+  std::size_t taken_ = 0;                           // guarded by mutex_
 };
 
 }  // namespace tensorferry::server

@@ -69,7 +69,9 @@ class ChunkSource {
   static constexpr std::int64_t kMinMappedBytes = 8 << 10;
   // How far behind the next message may lie what is read ahead. A disk, or what it is on the other side of a network,
   // takes as long for one request as for several at once.
-  static constexpr std::int64_t kMessagesAhead = 3;
+  static constexpr std::int64_t kMessagesAhead = 8;
+  // Blocks are read into buffers rather than referred to while fewer buffers than this are taken.
+  static constexpr std::size_t kMaxBuffersForBlocks = 64;
   // The most that the results announced in one message may take.
   static constexpr std::size_t kMaxResultsBytes = 512 << 10;
   static constexpr std::size_t kMaxSegments = 32 << 10;
@@ -115,6 +117,8 @@ class ChunkSource {
   std::span<std::byte> TakeRoom(std::int64_t size_bytes, Data& data);
   // Turn what was added into slices. To be called before bytes of the other kind are added.
   absl::Status FlushMapped(Data& data);
+  // The same for one whole block, with its checksum.
+  absl::Status FlushBlock(Data& data);
   void FlushGathered(Data& data);
   // Bytes that `memory` keeps alive, as gRPC holds them.
   grpc::Slice SliceOf(std::span<const std::byte> bytes, std::shared_ptr<const void> memory) const;

@@ -107,13 +107,16 @@ void ChunkStream::ReadAhead() {
     const std::lock_guard lock(mutex_);
     if (!status_.ok()) return;
   }
-  while (workers_.has_spare_threads()) {
-    std::optional<ChunkSource::FileRange> range = source_->NextAhead();
-    if (!range) return;
+  // Several at once would disturb the kernel, which sees that a file is read forwards and reads on by itself.
+  if (reading_ahead_ || !workers_.has_spare_threads()) return;
+  std::optional<ChunkSource::FileRange> range = source_->NextAhead();
+  if (!range) return;
+  reading_ahead_ = true;
+  workers_.Schedule([reader = weak_from_this(), range = *std::move(range)] {
     // Whatever goes wrong, the message that needs it will say so.
-    workers_.Schedule(
-        [range = *std::move(range)] { range.file->Populate(range.begin, range.size_bytes).IgnoreError(); });
-  }
+    range.file->Populate(range.begin, range.size_bytes).IgnoreError();
+    if (const std::shared_ptr<ChunkStream> stream = reader.lock()) stream->reading_ahead_ = false;
+  });
 }
 
 void ChunkStream::AddReady(absl::StatusOr<Message> message) {

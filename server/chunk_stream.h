@@ -2,6 +2,7 @@
 #ifndef TENSORFERRY_SERVER_CHUNK_STREAM_H_
 #define TENSORFERRY_SERVER_CHUNK_STREAM_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -77,7 +78,7 @@ class ChunkStream final : public StreamCall::Reactor,
   // Makes messages until enough wait.
   void Prepare();
   absl::StatusOr<Message> NextMessage();
-  // Lets other workers bring in what later messages will refer to, while this thread makes the next.
+  // Lets another worker bring in what later messages will need, while this thread makes the next.
   void ReadAhead();
   // With mutex_ held.
   void AddReady(absl::StatusOr<Message> message);
@@ -94,6 +95,7 @@ class ChunkStream final : public StreamCall::Reactor,
   const StreamRegistry::Clock::time_point started_ = StreamRegistry::Clock::now();
   const std::size_t chunk_bytes_;
   std::shared_ptr<ChunkStream> self_;
+  std::atomic<bool> reading_ahead_ = false;
   std::optional<ChunkSource> source_;  // used by Prepare, of which one runs at a time, otherwise with mutex_ held
 
   std::mutex mutex_;  // guards what follows

@@ -93,20 +93,29 @@ absl::Status MappedFile::CheckUnchanged() const {
 }
 
 std::uint32_t MappedFile::BlockChecksum(std::int64_t index) const {
-  std::atomic<std::uint64_t>& kept = checksums_[static_cast<std::size_t>(index)];
-  std::uint64_t checksum = kept.load(std::memory_order_acquire);
-  if (checksum == 0) {
-    // Of two threads that take it at once, the first one's counts.
-    const std::uint64_t taken =
-        kTaken | Crc32c(bytes_.subspan(static_cast<std::size_t>(index * kBlockBytes), kBlockBytes));
-    if (kept.compare_exchange_strong(checksum, taken)) checksum = taken;
-  }
-  return static_cast<std::uint32_t>(checksum);
+  const std::uint64_t kept = checksums_[static_cast<std::size_t>(index)].load(std::memory_order_acquire);
+  if (kept != 0) return static_cast<std::uint32_t>(kept);
+  return KeepChecksum(index, Crc32c(bytes_.subspan(static_cast<std::size_t>(index * kBlockBytes), kBlockBytes)));
+}
+
+bool MappedFile::HasBlockChecksum(std::int64_t index) const {
+  return checksums_[static_cast<std::size_t>(index)].load(std::memory_order_relaxed) != 0;
+}
+
+absl::StatusOr<std::uint32_t> MappedFile::ReadBlock(std::int64_t index, std::span<std::byte> block) const {
+  if (absl::Status status = ReadExactly(fd_.get(), index * kBlockBytes, block, path_); !status.ok()) return status;
+  return KeepChecksum(index, Crc32c(block));
+}
+
+std::uint32_t MappedFile::KeepChecksum(std::int64_t index, std::uint32_t checksum) const {
+  std::uint64_t kept = 0;
+  const std::uint64_t taken = kTaken | checksum;
+  const bool first = checksums_[static_cast<std::size_t>(index)].compare_exchange_strong(kept, taken);
+  return static_cast<std::uint32_t>(first ? taken : kept);
 }
 
 bool MappedFile::BlockIsReady(std::int64_t index) const {
-  if (!knows_residency_ || checksums_[static_cast<std::size_t>(index)].load(std::memory_order_relaxed) == 0)
-    return false;
+  if (!knows_residency_ || !HasBlockChecksum(index)) return false;
   constexpr std::size_t kMaxPages = kBlockBytes / 4096;
   std::array<unsigned char, kMaxPages> resident = {};
   const std::byte* block = bytes_.data() + index * kBlockBytes;

@@ -17,6 +17,8 @@
 #include <utility>
 #include <vector>
 
+#include "lib/checksum/crc32c.h"
+#include "tensorferry/files/unique_fd.h"
 #include "tensorferry/storage/bus_errors.h"
 #include "tests/testing/safetensors_bytes.h"
 #include "tests/testing/status_matchers.h"
@@ -213,6 +215,26 @@ TEST(MappedFileTest, BlockIsReadyOnceItsChecksumWasTakenAndUntilItIsNotInMemory)
   ASSERT_EQ(::madvise(const_cast<std::byte*>(file->bytes().data()), bytes.size(), MADV_DONTNEED), 0);
   ASSERT_EQ(::posix_fadvise(file->fd(), 0, 0, POSIX_FADV_DONTNEED), 0);
   if (file->BlockIsReady(0)) GTEST_SKIP() << "the filesystem of the tests keeps its pages";
+}
+
+TEST(MappedFileTest, ChecksumOfABlockIsThatOfWhatWasThereFirst) {
+  const test::TempDir dir;
+  const std::string path = dir.Write("f", std::string(static_cast<std::size_t>(MappedFile::kBlockBytes + 5), 'x'));
+  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(path));
+  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr other, MappedFile::Open(path));
+  std::vector<std::byte> block(static_cast<std::size_t>(MappedFile::kBlockBytes));
+  EXPECT_FALSE(file->HasBlockChecksum(0));
+  TF_ASSERT_OK_AND_ASSIGN(const std::uint32_t checksum, file->ReadBlock(0, block));
+  EXPECT_TRUE(file->HasBlockChecksum(0));
+  EXPECT_EQ(test::AsString(block), std::string(block.size(), 'x'));
+  EXPECT_EQ(checksum, Crc32c(block));
+  EXPECT_EQ(other->BlockChecksum(0), checksum);
+
+  ASSERT_EQ(::pwrite(UniqueFd(::open(path.c_str(), O_WRONLY | O_CLOEXEC)).get(), "y", 1, 0), 1);
+  TF_ASSERT_OK_AND_ASSIGN(const std::uint32_t again, file->ReadBlock(0, block));
+  EXPECT_EQ(again, checksum);
+  EXPECT_NE(checksum, Crc32c(block));
+  EXPECT_THAT(file->ReadBlock(1, block).status(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(path)));
 }
 
 TEST(BusErrorsTest, ManyFilesMappedAndTruncatedByManyThreads) {

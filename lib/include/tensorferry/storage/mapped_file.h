@@ -66,10 +66,15 @@ class MappedFile {
   bool damaged() const;
 
   // The CRC-32C of block `index`: bytes [index, index + 1) * kBlockBytes, which must lie inside the file. Taken when it
-  // is first asked for and kept: if the block's pages change afterwards, the checksum does not, so that whoever
-  // receives them with it notices.
+  // is first asked for, or the block is first read, and kept: if the block's pages change afterwards, the checksum does
+  // not, so that whoever receives them with it notices.
   static constexpr std::int64_t kBlockBytes = std::int64_t{1} << 20;
   std::uint32_t BlockChecksum(std::int64_t index) const;
+  bool HasBlockChecksum(std::int64_t index) const;
+
+  // Reads block `index` into `block` (kBlockBytes), waiting for the disk, without touching the mapping; returns its
+  // checksum as above. Errors: those of ReadExactly.
+  absl::StatusOr<std::uint32_t> ReadBlock(std::int64_t index, std::span<std::byte> block) const;
 
   // Whether block `index` can be sent without any wait or work: its checksum was taken, and its pages are in memory as
   // far as the system says, which it does only to those who own the file or may write it; others hear no.
@@ -87,6 +92,9 @@ class MappedFile {
  private:
   MappedFile(UniqueFd fd, std::string path, FileIdentity identity, std::span<const std::byte> bytes,
              bool knows_residency);
+
+  // Of two threads that take a checksum at once, the first one's counts.
+  std::uint32_t KeepChecksum(std::int64_t index, std::uint32_t checksum) const;
 
   UniqueFd fd_;
   std::string path_;
