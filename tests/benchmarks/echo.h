@@ -14,8 +14,11 @@ struct EchoRequest {
 
 // One message and the status at once, as a unary call is answered.
 inline constexpr char kUnaryEcho[] = "/tensorferry.benchmarks.Echo/Unary";
-// A stream of one message, and the status when it is written.
+// A stream of messages of up to this size, and the status when the last is written.
 inline constexpr char kStreamEcho[] = "/tensorferry.benchmarks.Echo/Stream";
+inline constexpr int kMessageBytes = 1 << 20;
+// Both sides, as ours do it: a frame for each message.
+inline constexpr int kFrameBytes = 4 * kMessageBytes;
 
 }  // namespace tensorferry::benchmarks
 

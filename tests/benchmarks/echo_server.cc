@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// echo_server FILE: gives ranges of a file in memory over bare gRPC: a completion queue and a thread, and nothing that
-// is parsed, looked up, checked or copied. Prints its address.
+// echo_server FILE: gives ranges of a file over bare gRPC: a completion queue and a thread, and nothing that is parsed,
+// looked up, checked or copied, set up as ours is. Prints its address.
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 #include <grpcpp/support/byte_buffer.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <span>
 #include <string>
 
 #include "absl/synchronization/mutex.h"
-#include "tensorferry/files/file_io.h"
+#include "tensorferry/storage/mapped_file.h"
 #include "tests/benchmarks/echo.h"
 
 namespace tensorferry::benchmarks {
 namespace {
 
-constexpr std::int64_t kMaxFileBytes = std::int64_t{1} << 30;
-
 struct Service {
   grpc::AsyncGenericService calls;
   std::unique_ptr<grpc::ServerCompletionQueue> queue;
-  std::string bytes;
+  std::shared_ptr<const MappedFile> file;
 };
 
 // Belongs to itself: waits for a call, answers it and goes.
@@ -48,6 +48,7 @@ class Call {
         Answer(ok);
         return;
       case Step::kWritten:
+        if (ok && !rest_.empty()) return Send();
         step_ = Step::kFinished;
         stream_.Finish(grpc::Status::OK, this);
         return;
@@ -68,20 +69,35 @@ class Call {
     EchoRequest request;
     if (!ok || !message_.DumpToSingleSlice(&slice).ok() || slice.size() != sizeof(request)) return Refuse();
     std::memcpy(&request, slice.begin(), sizeof(request));
-    const auto there = static_cast<std::int64_t>(service_.bytes.size());
+    const std::int64_t there = service_.file->size_bytes();
     if (request.offset < 0 || request.size_bytes < 0 || request.size_bytes > there ||
         request.offset > there - request.size_bytes)
       return Refuse();
-    const grpc::Slice answer(service_.bytes.data() + request.offset, static_cast<std::size_t>(request.size_bytes),
-                             grpc::Slice::STATIC_SLICE);
-    message_ = grpc::ByteBuffer(&answer, 1);
+    rest_ = service_.file->bytes().subspan(static_cast<std::size_t>(request.offset),
+                                           static_cast<std::size_t>(request.size_bytes));
     if (context_.method() == kUnaryEcho) {
       step_ = Step::kFinished;
+      message_ = MessageOf(rest_);
       stream_.WriteAndFinish(message_, grpc::WriteOptions(), grpc::Status::OK, this);
     } else {
       step_ = Step::kWritten;
-      stream_.Write(message_, this);
+      Send();
     }
+  }
+
+  // The next message, while gRPC still has the one before.
+  void Send() {
+    const std::span<const std::byte> next = rest_.first(std::min<std::size_t>(rest_.size(), kMessageBytes));
+    rest_ = rest_.subspan(next.size());
+    message_ = MessageOf(next);
+    grpc::WriteOptions options;
+    if (!rest_.empty()) options.set_buffer_hint();
+    stream_.Write(message_, options, this);
+  }
+
+  static grpc::ByteBuffer MessageOf(std::span<const std::byte> bytes) {
+    const grpc::Slice slice(bytes.data(), bytes.size(), grpc::Slice::STATIC_SLICE);
+    return {&slice, 1};
   }
 
   void Refuse() {
@@ -93,20 +109,22 @@ class Call {
   grpc::GenericServerContext context_;
   grpc::GenericServerAsyncReaderWriter stream_{&context_};
   grpc::ByteBuffer message_;
+  std::span<const std::byte> rest_;  // of what was asked for
   Step step_ = Step::kRequested;
 };
 
 int Main(const std::string& path) {
-  absl::StatusOr<std::string> bytes = ReadSmallFile(path, kMaxFileBytes);
-  if (!bytes.ok()) {
-    std::fprintf(stderr, "echo_server: %s\n", std::string(bytes.status().message()).c_str());
+  const absl::StatusOr<std::shared_ptr<const MappedFile>> file = MappedFile::Open(path);
+  if (!file.ok()) {
+    std::fprintf(stderr, "echo_server: %s\n", std::string(file.status().message()).c_str());
     return 1;
   }
   Service service;
-  service.bytes = *std::move(bytes);
+  service.file = *file;
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, kMessageBytes);
   builder.RegisterAsyncGenericService(&service.calls);
   service.queue = builder.AddCompletionQueue();
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
@@ -130,6 +148,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   // As in the programs that we ship.
+  setenv("GRPC_POLL_STRATEGY", "poll", 0);
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   return tensorferry::benchmarks::Main(argv[1]);
 }

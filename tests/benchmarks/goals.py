@@ -38,7 +38,7 @@ def _of_two(ours: str, peer: str, figure: Callable[[Contender, Contender], float
     return of
 
 
-def as_fast(ours: str, peer: str, limit: float) -> Goal:
+def as_fast(ours: str, peer: str, limit: float | None = None) -> Goal:
     """That one is at least so many times as fast, in bytes, as another."""
     return Goal(f"{ours} / {peer}", _of_two(ours, peer, ratio), limit)
 
