@@ -119,9 +119,9 @@ std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code) {
   AddSecurityOptions(app, options);
   app.add_flag("--reflection", options.reflection, "Serve gRPC server reflection")->envname("TENSORFERRY_REFLECTION");
   std::string io = "mmap";
-  app.add_option(
-         "--io", io,
-         "How files are read: mmap sends from the mapping without a copy; pread copies, for network filesystems")
+  app.add_option("--io", io,
+                 "How files are read: mmap sends from the mapping what it has read before; pread copies, for network "
+                 "filesystems")
       ->check(CLI::IsMember({"mmap", "pread"}))
       ->envname("TENSORFERRY_IO");
   std::string fingerprint = "sampled";
