@@ -10,7 +10,7 @@
 
 namespace tensorferry::server {
 
-// Buffers of one size for what cannot be sent from the mapping, used again instead of freed: fresh ones of this size
+// Buffers of one size for what is not sent from the mapping, used again instead of freed: fresh ones of this size
 // would cost a page fault for every page. Safe for concurrent use by multiple threads.
 class BufferPool : public std::enable_shared_from_this<BufferPool> {
  public:

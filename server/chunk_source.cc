@@ -242,20 +242,20 @@ absl::Status ChunkSource::FlushBlock(Data& data) {
   const std::shared_ptr<const MappedFile> file = data.mapped_file;
   const std::int64_t index = data.mapped_begin / MappedFile::kBlockBytes;
   // Its checksum means that all of it passes through the processor. Pages of a mapping that nobody has touched yet cost
-  // more than a copy, on virtual machines several times as much; gRPC only refers to them.
+  // more than a copy, on virtual machines several times as much.
   if (!file->HasBlockChecksum(index) && buffers_->taken() < kMaxBuffersForBlocks) {
     std::shared_ptr<std::byte[]> buffer = buffers_->Take();
     const std::span<std::byte> block(buffer.get(), buffers_->buffer_bytes());
-    if (absl::StatusOr<std::uint32_t> crc = file->ReadBlock(index, block); crc.ok()) {
-      data.mapped_file = nullptr;
-      data.slices.push_back(SliceOf(block, std::move(buffer)));
-      data.crc = *crc;
-      return absl::OkStatus();
-    }
-    // What is wrong, the mapping says.
+    const absl::StatusOr<std::uint32_t> crc = file->ReadBlock(index, block);
+    if (!crc.ok()) return crc.status();
+    data.mapped_file = nullptr;
+    data.slices.push_back(SliceOf(block, std::move(buffer)));
+    data.crc = *crc;
+    return absl::OkStatus();
   }
   if (absl::Status status = FlushMapped(data); !status.ok()) return status;
-  data.crc = file->BlockChecksum(index);
+  // Not if it was read after all (FlushMapped), so as not to touch the mapping.
+  if (keeps_checksums()) data.crc = file->BlockChecksum(index);
   return absl::OkStatus();
 }
 

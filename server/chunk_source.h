@@ -23,9 +23,9 @@
 namespace tensorferry::server {
 
 // Turns a plan into the messages of a stream, one at a time. Long runs of bytes, and reads that follow each other in
-// their file, are referred to in the mapping; short runs are gathered in a pooled buffer, because many small slices
-// cost gRPC more than one copy. Without the mapping (IoMode) all of it is read into pooled buffers. Not safe for
-// concurrent use. Next may wait for the disk.
+// their file, are referred to in the mapping, but for blocks that nobody has read yet, which are read; short runs are
+// gathered in a pooled buffer, because many small slices cost gRPC more than one copy. Without the mapping (IoMode) all
+// of it is read into pooled buffers. Not safe for concurrent use. Next may wait for the disk.
 class ChunkSource {
  public:
   // `in_flight` is referred to by all data that gRPC holds, and by this until the last message was taken; `pinned`
@@ -68,10 +68,10 @@ class ChunkSource {
   // Shorter runs are gathered.
   static constexpr std::int64_t kMinMappedBytes = 8 << 10;
   // How far behind the next message may lie what is read ahead. A disk, or what it is on the other side of a network,
-  // takes as long for one request as for several at once.
+  // is fastest with several requests.
   static constexpr std::int64_t kMessagesAhead = 8;
   // Blocks are read into buffers rather than referred to while fewer buffers than this are taken.
-  static constexpr std::size_t kMaxBuffersForBlocks = 64;
+  static constexpr std::size_t kMaxBuffersForBlocks = 16;
   // The most that the results announced in one message may take.
   static constexpr std::size_t kMaxResultsBytes = 512 << 10;
   static constexpr std::size_t kMaxSegments = 32 << 10;

@@ -17,7 +17,7 @@
 namespace tensorferry::server {
 
 // The service's methods as they are asked for from completion queues: unary ones with messages, streams with raw bytes,
-// so that what is served goes out from the mapping without a copy.
+// so that what is served can go out from the mapping without a copy.
 template <typename Base>
 using WithUnaryMethods = v1::TensorService::WithAsyncMethod_ListModels<
     v1::TensorService::WithAsyncMethod_ListTensors<v1::TensorService::WithAsyncMethod_GetMetadata<Base>>>;

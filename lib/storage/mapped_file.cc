@@ -22,8 +22,6 @@
 namespace tensorferry {
 namespace {
 
-constexpr std::uint64_t kTaken = std::uint64_t{1} << 32;
-
 std::atomic<std::int64_t> mapped_bytes = 0;
 
 // To others than these the kernel says of every page that it is in memory.
@@ -68,7 +66,7 @@ MappedFile::MappedFile(UniqueFd fd, std::string path, FileIdentity identity, std
       bytes_(bytes),
       knows_residency_(knows_residency),
       mapping_(bytes.empty() ? nullptr : mapping_table::Add(bytes)),
-      checksums_(std::make_unique<std::atomic<std::uint64_t>[]>(bytes.size() / kBlockBytes)) {
+      blocks_(std::make_unique<std::atomic<std::uint64_t>[]>(bytes.size() / kBlockBytes)) {
   mapped_bytes.fetch_add(size_bytes(), std::memory_order_relaxed);
 }
 
@@ -93,29 +91,33 @@ absl::Status MappedFile::CheckUnchanged() const {
 }
 
 std::uint32_t MappedFile::BlockChecksum(std::int64_t index) const {
-  const std::uint64_t kept = checksums_[static_cast<std::size_t>(index)].load(std::memory_order_acquire);
-  if (kept != 0) return static_cast<std::uint32_t>(kept);
+  const std::uint64_t known = blocks_[static_cast<std::size_t>(index)].load(std::memory_order_acquire);
+  if ((known & kTaken) != 0) return static_cast<std::uint32_t>(known);
   return KeepChecksum(index, Crc32c(bytes_.subspan(static_cast<std::size_t>(index * kBlockBytes), kBlockBytes)));
 }
 
 bool MappedFile::HasBlockChecksum(std::int64_t index) const {
-  return checksums_[static_cast<std::size_t>(index)].load(std::memory_order_relaxed) != 0;
+  return (blocks_[static_cast<std::size_t>(index)].load(std::memory_order_relaxed) & kTaken) != 0;
 }
 
 absl::StatusOr<std::uint32_t> MappedFile::ReadBlock(std::int64_t index, std::span<std::byte> block) const {
-  if (absl::Status status = ReadExactly(fd_.get(), index * kBlockBytes, block, path_); !status.ok()) return status;
+  absl::Status status = ReadExactly(fd_.get(), index * kBlockBytes, block, path_);
+  if (!status.ok()) return absl::DataLossError(status.message());
   return KeepChecksum(index, Crc32c(block));
 }
 
 std::uint32_t MappedFile::KeepChecksum(std::int64_t index, std::uint32_t checksum) const {
-  std::uint64_t kept = 0;
-  const std::uint64_t taken = kTaken | checksum;
-  const bool first = checksums_[static_cast<std::size_t>(index)].compare_exchange_strong(kept, taken);
-  return static_cast<std::uint32_t>(first ? taken : kept);
+  std::atomic<std::uint64_t>& block = blocks_[static_cast<std::size_t>(index)];
+  std::uint64_t known = block.load();
+  while ((known & kTaken) == 0) {
+    if (block.compare_exchange_weak(known, known | kTaken | checksum)) return checksum;
+  }
+  return static_cast<std::uint32_t>(known);
 }
 
 bool MappedFile::BlockIsReady(std::int64_t index) const {
-  if (!knows_residency_ || !HasBlockChecksum(index)) return false;
+  const std::uint64_t known = blocks_[static_cast<std::size_t>(index)].load(std::memory_order_relaxed);
+  if (!knows_residency_ || (known & kTaken) == 0 || (known & kPopulated) == 0) return false;
   constexpr std::size_t kMaxPages = kBlockBytes / 4096;
   std::array<unsigned char, kMaxPages> resident = {};
   const std::byte* block = bytes_.data() + index * kBlockBytes;
@@ -135,7 +137,13 @@ absl::Status MappedFile::Populate(std::int64_t offset, std::int64_t size_bytes) 
   const auto begin = reinterpret_cast<std::uintptr_t>(bytes_.data() + offset);
   const std::uintptr_t aligned = begin / page * page;
   const std::size_t size = begin + static_cast<std::uintptr_t>(size_bytes) - aligned;
-  if (::madvise(reinterpret_cast<void*>(aligned), size, MADV_POPULATE_READ) == 0) return absl::OkStatus();
+  if (::madvise(reinterpret_cast<void*>(aligned), size, MADV_POPULATE_READ) == 0) {
+    const std::int64_t blocks_end = (offset + size_bytes) / kBlockBytes;
+    for (std::int64_t index = (offset + kBlockBytes - 1) / kBlockBytes; index < blocks_end; ++index) {
+      blocks_[static_cast<std::size_t>(index)].fetch_or(kPopulated);
+    }
+    return absl::OkStatus();
+  }
   if (errno == EINVAL) return absl::UnimplementedError("this kernel cannot read pages of mappings in beforehand");
   return absl::DataLossError(fmt::format("cannot read bytes [{}, {}) of file {}: it has shrunk or its disk fails",
                                          offset, offset + size_bytes, Quote(path_)));

@@ -17,7 +17,7 @@ inline constexpr char kUnaryEcho[] = "/tensorferry.benchmarks.Echo/Unary";
 // A stream of messages of up to this size, and the status when the last is written.
 inline constexpr char kStreamEcho[] = "/tensorferry.benchmarks.Echo/Stream";
 inline constexpr int kMessageBytes = 1 << 20;
-// Both sides, as ours do it: a frame for each message.
+// What the worker takes, as our client does: a frame for each message.
 inline constexpr int kFrameBytes = 4 * kMessageBytes;
 
 }  // namespace tensorferry::benchmarks

@@ -29,7 +29,7 @@ def whole(stage: Stage) -> list[Goal]:
     stage.fetch("tensorferry", file, whole_of(file))
     stage.http("nginx", file, ranges_of(file))
     stage.flight("Arrow Flight", file, ranges_of(file))
-    # The most that gRPC could do: the same messages of the same mapping, copied to the same place, no checksums.
+    # What gRPC by itself does here: the same messages of the same mapping, copied to the same place, no checksums.
     stage.echo("bare gRPC", file, ranges_of(file), "stream")
     return [as_fast("bare gRPC", "nginx"), as_fast("tensorferry", "bare gRPC"),
             as_fast("tensorferry", "nginx", 1.4), as_fast("tensorferry", "Arrow Flight", 1.6),

@@ -160,6 +160,8 @@ TEST_P(SlowStorageTest, SmallReadsOfWhatIsCachedDoNotWaitForADiskThatIsStuck) {
     ASSERT_NO_FATAL_FAILURE(storage->Hold(*model->files().front().file, path));
   }
   server::Options options;
+  // userfaultfd holds mappings only. Chunks of the size of a block would be read, at first, and find holes.
+  options.chunk_bytes = 512 << 10;
   options.listen = "127.0.0.1:0";
   options.workers = GetParam().workers;
   TF_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<server::Server> server, server::Server::Start(options, catalog));

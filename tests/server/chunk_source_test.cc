@@ -123,7 +123,7 @@ TEST_F(ChunkSourceTest, BlocksAreCopiedOnceThenReferredTo) {
   model_.reset();
   TF_ASSERT_OK_AND_ASSIGN(model_, Model::Open(directory_.Path("m.safetensors")));
   std::vector<std::shared_ptr<std::byte[]>> taken;
-  for (int i = 0; i < 64; ++i) taken.push_back(buffers->Take());
+  for (int i = 0; i < 16; ++i) taken.push_back(buffers->Take());
   EXPECT_EQ(send(), second) << "there are enough in use";
 }
 

@@ -73,11 +73,12 @@ class MappedFile {
   bool HasBlockChecksum(std::int64_t index) const;
 
   // Reads block `index` into `block` (kBlockBytes), waiting for the disk, without touching the mapping; returns its
-  // checksum as above. Errors: those of ReadExactly.
+  // checksum as above. Errors: DATA_LOSS if the file has shrunk, or the disk failed.
   absl::StatusOr<std::uint32_t> ReadBlock(std::int64_t index, std::span<std::byte> block) const;
 
-  // Whether block `index` can be sent without any wait or work: its checksum was taken, and its pages are in memory as
-  // far as the system says, which it does only to those who own the file or may write it; others hear no.
+  // Whether block `index` can be sent without any wait or work: its checksum was taken, its pages were populated once,
+  // and are in memory as far as the system says, which it does only to those who own the file or may write it; others
+  // hear no.
   bool BlockIsReady(std::int64_t index) const;
 
   // Whether the byte at `offset`, which must lie inside the file, is neither in the page cache nor anywhere else where
@@ -93,6 +94,11 @@ class MappedFile {
   MappedFile(UniqueFd fd, std::string path, FileIdentity identity, std::span<const std::byte> bytes,
              bool knows_residency);
 
+  // What is known of a block: its checksum and, above it, a bit that says that it was taken, and one that says that the
+  // block's pages were in the mapping.
+  static constexpr std::uint64_t kTaken = std::uint64_t{1} << 32;
+  static constexpr std::uint64_t kPopulated = std::uint64_t{1} << 33;
+
   // Of two threads that take a checksum at once, the first one's counts.
   std::uint32_t KeepChecksum(std::int64_t index, std::uint32_t checksum) const;
 
@@ -100,10 +106,9 @@ class MappedFile {
   std::string path_;
   FileIdentity identity_;
   std::span<const std::byte> bytes_;
-  const bool knows_residency_;           // mincore tells the truth
-  mapping_table::Entry* const mapping_;  // null if there are no bytes
-  // For each whole block its checksum and, above it, a bit that says that it was taken.
-  const std::unique_ptr<std::atomic<std::uint64_t>[]> checksums_;
+  const bool knows_residency_;                                  // mincore tells the truth
+  mapping_table::Entry* const mapping_;                         // null if there are no bytes
+  const std::unique_ptr<std::atomic<std::uint64_t>[]> blocks_;  // those that are whole
 };
 
 }  // namespace tensorferry
