@@ -244,12 +244,9 @@ absl::Status ChunkSource::FlushBlock(Data& data) {
   // Its checksum means that all of it passes through the processor. Pages of a mapping that nobody has touched yet cost
   // more than a copy, on virtual machines several times as much.
   if (!file->HasBlockChecksum(index) && buffers_->taken() < kMaxBuffersForBlocks) {
-    std::shared_ptr<std::byte[]> buffer = buffers_->Take();
-    const std::span<std::byte> block(buffer.get(), buffers_->buffer_bytes());
-    const absl::StatusOr<std::uint32_t> crc = file->ReadBlock(index, block);
+    const absl::StatusOr<std::uint32_t> crc = file->ReadBlock(index, TakeRoom(data.size_bytes, data));
     if (!crc.ok()) return crc.status();
     data.mapped_file = nullptr;
-    data.slices.push_back(SliceOf(block, std::move(buffer)));
     data.crc = *crc;
     return absl::OkStatus();
   }

@@ -96,6 +96,11 @@ class ChangingFilesTest(harness.EndToEndTest):
                 return error.code(), bytes(data)
         return grpc.StatusCode.OK, bytes(data)
 
+    def check_unchanged(self, address: str, model: str, contents: bytes) -> None:
+        code, data = self.fetch(address, model, lambda: None, 0)
+        self.assertEqual(code, grpc.StatusCode.OK)
+        self.assertTrue(data == contents)
+
     def run_round(self, root: pathlib.Path, number: int, options: tuple[str, ...], random: object) -> dict[str, int]:
         contents = random.randbytes(TENSOR_BYTES)
         paths = {change: self.write_model(root, change.__name__, contents) for change in CHANGES}
@@ -109,7 +114,7 @@ class ChangingFilesTest(harness.EndToEndTest):
             # What was read before is sent from the mapping.
             if number % 2 == 0:
                 for path in paths.values():
-                    self.assertEqual(self.fetch(server.address, path.name, lambda: None, 0), (grpc.StatusCode.OK, contents))
+                    self.check_unchanged(server.address, path.name, contents)
 
             threads = [
                 threading.Thread(target=stream, args=(change, random.randrange(TENSOR_BYTES), random.randrange(11)))
@@ -120,9 +125,7 @@ class ChangingFilesTest(harness.EndToEndTest):
             for thread in threads:
                 thread.join()
             # It lives, and what did not change is served.
-            code, data = self.fetch(server.address, "steady.safetensors", lambda: None, 0)
-            self.assertEqual(code, grpc.StatusCode.OK)
-            self.assertTrue(data == self.steady)
+            self.check_unchanged(server.address, "steady.safetensors", self.steady)
         counts = {"ok": 0, "errors": 0}
         for change, (code, data) in results.items():
             what = f"round {number}: {change.__name__}: {code}, {len(data)} bytes"

@@ -70,6 +70,7 @@ class MappedFile {
   // not, so that whoever receives them with it notices.
   static constexpr std::int64_t kBlockBytes = std::int64_t{1} << 20;
   std::uint32_t BlockChecksum(std::int64_t index) const;
+  // Whether it was.
   bool HasBlockChecksum(std::int64_t index) const;
 
   // Reads block `index` into `block` (kBlockBytes), waiting for the disk, without touching the mapping; returns its
