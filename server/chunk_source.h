@@ -56,9 +56,9 @@ class ChunkSource {
     std::int64_t begin = 0;
     std::int64_t size_bytes = 0;
   };
-  // What messages after the next one will refer to and is not in the page cache: about a message's worth, a few of them
-  // at most before the first is taken, and none twice. To be brought in (MappedFile::Populate) while the next message
-  // is made.
+  // What messages after the next one will need and is not in the page cache: about a message's worth, a few of them at
+  // most before the first is taken, and none twice. To be brought in (MappedFile::ReadAhead) while the next message is
+  // made.
   std::optional<FileRange> NextAhead();
 
   // ABORTED if a file that was read from has changed since it was opened.

@@ -184,6 +184,29 @@ TEST(PopulateTest, RangeThatIsGoneIsDataLossAndWhatIsLeftIsBroughtIn) {
   EXPECT_THAT(file->Populate(39'999, 1), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(path)));
 }
 
+TEST(ReadAheadTest, RangeIsInThePageCacheAfterwards) {
+  const test::TempDir dir;
+  const std::int64_t size = 8 << 20;
+  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file,
+                          MappedFile::Open(dir.Write("f", std::string(static_cast<std::size_t>(size), 'x'))));
+  ASSERT_EQ(::fsync(file->fd()), 0);
+  ASSERT_EQ(::posix_fadvise(file->fd(), 0, 0, POSIX_FADV_DONTNEED), 0);
+  // To ask is to make the system read what lies there.
+  if (!file->MustWaitFor(size - 1)) GTEST_SKIP() << "the filesystem of the tests keeps its pages";
+  file->ReadAhead(1, size / 2);
+  for (std::int64_t offset = 1; offset <= size / 2; offset += 4095) EXPECT_FALSE(file->MustWaitFor(offset)) << offset;
+}
+
+TEST(ReadAheadTest, WhatIsGoneIsLeftOut) {
+  const test::TempDir dir;
+  const std::string path = dir.Write("f", std::string(40'000, 'x'));
+  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(path));
+  ASSERT_EQ(::truncate(path.c_str(), 10'000), 0);
+  file->ReadAhead(0, 40'000);
+  file->ReadAhead(39'999, 1);
+  EXPECT_EQ(test::AsString(file->bytes().first(10'000)), std::string(10'000, 'x'));
+}
+
 TEST(BusErrorsTest, TruncatedFileShowsZerosAndSaysSo) {
   SurviveBusErrors();
   const test::TempDir dir;

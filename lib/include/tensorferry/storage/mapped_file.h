@@ -86,7 +86,11 @@ class MappedFile {
   // the system could have it at once. No, where the file system cannot say.
   bool MustWaitFor(std::int64_t offset) const;
 
-  // Brings the pages of [offset, offset + size) into memory, waiting for the disk, so that touching them does not.
+  // Brings [offset, offset + size) into the page cache, waiting for the disk, without touching the mapping. Whatever
+  // goes wrong, who reads the bytes will hear of it.
+  void ReadAhead(std::int64_t offset, std::int64_t size_bytes) const;
+
+  // Brings the pages of [offset, offset + size) into the mapping, waiting for the disk, so that touching them does not.
   // Errors: DATA_LOSS if the file has shrunk so that some are gone, or the disk failed; UNIMPLEMENTED on kernels before
   // 5.14.
   absl::Status Populate(std::int64_t offset, std::int64_t size_bytes) const;
