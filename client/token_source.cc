@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
-#include "lib/security/loopback.h"
+#include "lib/security/address.h"
 #include "tensorferry/files/file_io.h"
 #include "tensorferry/quote.h"
 

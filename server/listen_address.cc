@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <system_error>
 
-#include "lib/security/loopback.h"
+#include "lib/security/address.h"
 #include "tensorferry/quote.h"
 
 namespace tensorferry::server {
@@ -40,13 +40,6 @@ std::string UnixPath(std::string_view address) {
   const std::string_view path = address.substr(address.find(':') + 1);
   if (address.starts_with("unix-abstract:")) return '\0' + std::string(path);
   return std::string(path.starts_with("///") ? path.substr(2) : path);
-}
-
-std::string_view WithoutScheme(std::string_view address) {
-  for (const std::string_view scheme : {"dns:///", "dns:", "ipv4:", "ipv6:"}) {
-    if (address.starts_with(scheme)) return address.substr(scheme.size());
-  }
-  return address;
 }
 
 std::string WithPort(std::string_view address, int port) {

@@ -17,9 +17,6 @@ absl::Status CheckListenAddress(std::string_view address);
 // reads it: unix:PATH, unix:///PATH with an absolute one, or unix-abstract:NAME.
 std::string UnixPath(std::string_view address);
 
-// What is left of an address without one of gRPC's schemes for hosts (dns:, ipv4:, ipv6:).
-std::string_view WithoutScheme(std::string_view address);
-
 // `address` with its port, if it has one, replaced.
 std::string WithPort(std::string_view address, int port);
 

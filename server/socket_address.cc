@@ -13,7 +13,7 @@
 #include <system_error>
 
 #include "absl/status/status.h"
-#include "lib/security/loopback.h"
+#include "lib/security/address.h"
 #include "server/listen_address.h"
 
 namespace tensorferry::server {
@@ -71,11 +71,8 @@ SocketAddress::SocketAddress(const sockaddr* address, socklen_t size) : size_(si
 
 absl::StatusOr<std::vector<SocketAddress>> SocketAddress::Resolve(std::string_view address) {
   if (IsUnixSocket(address)) return OfUnix(UnixPath(address));
-  address = WithoutScheme(address);
-  const std::size_t colon = address.rfind(':');
-  std::string_view host = address.substr(0, colon);
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  return OfHost(std::string(host), std::string(address.substr(colon + 1)));
+  const HostPort split = SplitHostPort(address);
+  return OfHost(std::string(split.host), std::string(split.port));
 }
 
 SocketAddress SocketAddress::OfSocket(int socket) {

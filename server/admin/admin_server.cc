@@ -14,7 +14,7 @@
 #include <thread>
 #include <utility>
 
-#include "lib/security/loopback.h"
+#include "lib/security/address.h"
 #include "server/admin/timed_stream.h"
 #include "server/listen_address.h"
 #include "tensorferry/quote.h"
@@ -50,13 +50,11 @@ void Tell(httplib::Response& response, const absl::Status& status) {
 }
 
 // The host and the port of an address that CheckListenAddress has found good.
-std::pair<std::string, int> Split(const std::string& address) {
-  const std::size_t colon = address.rfind(':');
-  std::string host = address.substr(0, colon);
-  if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
+std::pair<std::string, int> Split(std::string_view address) {
+  const HostPort split = SplitHostPort(address);
   int port = 0;
-  std::from_chars(address.data() + colon + 1, address.data() + address.size(), port);
-  return {std::move(host), port};
+  std::from_chars(split.port.data(), split.port.data() + split.port.size(), port);
+  return {std::string(split.host), port};
 }
 
 }  // namespace

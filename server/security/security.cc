@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "lib/security/loopback.h"
+#include "lib/security/address.h"
 #include "server/listen_address.h"
 #include "tensorferry/quote.h"
 

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "lib/security/loopback.h"
+#include "lib/security/address.h"
 #include "server/glob.h"
 #include "server/listen_address.h"
 #include "server/page.h"
@@ -110,6 +110,21 @@ TEST(ListenAddressTest, Loopback) {
                               "127.0.0.1.example.com:1"}) {
     EXPECT_FALSE(IsLoopback(address)) << address;
   }
+}
+
+TEST(ListenAddressTest, HostAndPortAreSplit) {
+  const auto split = [](std::string_view address) {
+    const HostPort parts = SplitHostPort(address);
+    return std::string(parts.host) + " " + std::string(parts.port);
+  };
+  EXPECT_EQ(split("127.0.0.1:0"), "127.0.0.1 0");
+  EXPECT_EQ(split("[::1]:7070"), "::1 7070");
+  EXPECT_EQ(split("dns:///a.example:1"), "a.example 1");
+  EXPECT_EQ(split("dns:a.example:1"), "a.example 1");
+  EXPECT_EQ(split("ipv4:10.0.0.1:1"), "10.0.0.1 1");
+  EXPECT_EQ(split("ipv6:[fe80::1]:1"), "fe80::1 1");
+  EXPECT_EQ(split("host"), "host ");
+  EXPECT_EQ(split(""), " ");
 }
 
 TEST(ListenAddressTest, MalformedAddressesAreNamed) {

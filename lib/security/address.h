@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef TENSORFERRY_LIB_SECURITY_LOOPBACK_H_
-#define TENSORFERRY_LIB_SECURITY_LOOPBACK_H_
+#ifndef TENSORFERRY_LIB_SECURITY_ADDRESS_H_
+#define TENSORFERRY_LIB_SECURITY_ADDRESS_H_
 
 #include <string_view>
 
 namespace tensorferry {
+
+// Of host:port, behind gRPC's schemes for hosts (dns:, dns:///, ipv4:, ipv6:). Parts of the address it was split from.
+struct HostPort {
+  std::string_view host;  // without brackets
+  std::string_view port;  // empty if there is none
+};
+HostPort SplitHostPort(std::string_view address);
 
 // Whether what is sent to the address stays on this machine: unix:PATH, or localhost, 127.0.0.0/8 or ::1 with a port.
 // gRPC's spellings dns:name, dns:///name, ipv4: and ipv6: count too.
@@ -15,4 +22,4 @@ bool IsUnixSocket(std::string_view address);
 
 }  // namespace tensorferry
 
-#endif  // TENSORFERRY_LIB_SECURITY_LOOPBACK_H_
+#endif  // TENSORFERRY_LIB_SECURITY_ADDRESS_H_

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "lib/security/loopback.h"
+#include "lib/security/address.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include <cstddef>
 #include <string>
 
 namespace tensorferry {
 namespace {
 
-// Takes the first of these off that the address begins with. A list of addresses (ipv4:a,b) is no address here, and a
-// DNS server that is named (dns://server/name) may answer anything.
+// Without the first of these that the address begins with. A list of addresses (ipv4:a,b) is no address here, and a DNS
+// server that is named (dns://server/name) may answer anything.
 std::string_view WithoutScheme(std::string_view address) {
   for (const std::string_view scheme : {"dns:///", "dns:", "ipv4:", "ipv6:"}) {
     if (address.starts_with(scheme)) return address.substr(scheme.size());
@@ -18,18 +19,19 @@ std::string_view WithoutScheme(std::string_view address) {
   return address;
 }
 
-// The part before the last colon, without brackets.
-std::string Host(std::string_view address) {
-  std::string_view host = address.substr(0, address.rfind(':'));
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  return std::string(host);
-}
-
 }  // namespace
+
+HostPort SplitHostPort(std::string_view address) {
+  address = WithoutScheme(address);
+  const std::size_t colon = address.rfind(':');
+  std::string_view host = address.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  return {.host = host, .port = colon == std::string_view::npos ? "" : address.substr(colon + 1)};
+}
 
 bool IsLoopback(std::string_view address) {
   if (IsUnixSocket(address)) return true;
-  const std::string host = Host(WithoutScheme(address));
+  const std::string host(SplitHostPort(address).host);
   if (host == "localhost") return true;
   in_addr ipv4 = {};
   if (::inet_pton(AF_INET, host.c_str(), &ipv4) == 1) return ntohl(ipv4.s_addr) >> 24 == 127;
