@@ -127,9 +127,10 @@ std::optional<ChunkSource::FileRange> ChunkSource::NextAhead() {
   while (ahead_end_ < ahead_max) {
     const std::int64_t begin = std::exchange(ahead_end_, std::min(ahead_end_ + chunk_bytes, ahead_max));
     // Files are read forwards: what comes last is there last.
-    if (read.file->MustWaitFor(ahead_end_ - 1)) {
-      return FileRange{.file = read.file, .begin = begin, .size_bytes = ahead_end_ - begin};
-    }
+    if (!read.file->MustWaitFor(ahead_end_ - 1)) continue;
+    const bool is_block = begin % MappedFile::kBlockBytes == 0 && ahead_end_ - begin == MappedFile::kBlockBytes;
+    const bool to_read = is_block && keeps_checksums() && !read.file->HasBlockChecksum(begin / MappedFile::kBlockBytes);
+    return FileRange{.file = read.file, .begin = begin, .size_bytes = ahead_end_ - begin, .to_mapping = !to_read};
   }
   return std::nullopt;
 }

@@ -55,10 +55,11 @@ class ChunkSource {
     std::shared_ptr<const MappedFile> file;
     std::int64_t begin = 0;
     std::int64_t size_bytes = 0;
+    bool to_mapping = false;  // the message will refer to it there
   };
   // What messages after the next one will need and is not in the page cache: about a message's worth, a few of them at
-  // most before the first is taken, and none twice. To be brought in (MappedFile::ReadAhead) while the next message is
-  // made.
+  // most before the first is taken, and none twice. To be brought in (MappedFile::Populate, or ReadAhead for what will
+  // be read) while the next message is made.
   std::optional<FileRange> NextAhead();
 
   // ABORTED if a file that was read from has changed since it was opened.

@@ -113,7 +113,12 @@ void ChunkStream::ReadAhead() {
   if (!range) return;
   reading_ahead_ = true;
   workers_.Schedule([reader = weak_from_this(), range = *std::move(range)] {
-    range.file->ReadAhead(range.begin, range.size_bytes);
+    // Whatever goes wrong, the message that needs it will say so.
+    if (range.to_mapping) {
+      range.file->Populate(range.begin, range.size_bytes).IgnoreError();
+    } else {
+      range.file->ReadAhead(range.begin, range.size_bytes);
+    }
     if (const std::shared_ptr<ChunkStream> stream = reader.lock()) stream->reading_ahead_ = false;
   });
 }

@@ -23,13 +23,8 @@ absl::Status CheckListenAddress(std::string_view address) {
     }
     return address.find(':') + 1 == address.size() ? error("it names no path") : absl::OkStatus();
   }
-  const std::size_t colon = address.rfind(':');
-  // More than one colon is an IPv6 address, which needs brackets to have a port.
-  const bool ambiguous = address.find(':') != colon && (colon == 0 || address[colon - 1] != ']');
-  if (colon == std::string_view::npos || colon == 0 || ambiguous) {
-    return error("it is not host:port, [ipv6]:port or unix:PATH");
-  }
-  const std::string_view port = address.substr(colon + 1);
+  const auto [host, port] = SplitHostPort(address);
+  if (host.empty() || port.empty()) return error("it is not host:port, [ipv6]:port or unix:PATH");
   std::uint16_t number = 0;
   const auto [end, failure] = std::from_chars(port.data(), port.data() + port.size(), number);
   if (failure != std::errc() || end != port.data() + port.size()) return error("its port is not from 0 to 65535");

@@ -23,10 +23,15 @@ std::string_view WithoutScheme(std::string_view address) {
 
 HostPort SplitHostPort(std::string_view address) {
   address = WithoutScheme(address);
-  const std::size_t colon = address.rfind(':');
-  std::string_view host = address.substr(0, colon);
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  return {.host = host, .port = colon == std::string_view::npos ? "" : address.substr(colon + 1)};
+  const bool in_brackets = address.starts_with('[');
+  const std::size_t host_end = address.find(in_brackets ? ']' : ':');
+  if (host_end == std::string_view::npos) return {.host = address, .port = {}};
+  const std::string_view host = in_brackets ? address.substr(1, host_end - 1) : address.substr(0, host_end);
+  std::string_view port = address.substr(host_end + (in_brackets ? 1 : 0));
+  if (port.empty()) return {.host = host, .port = {}};
+  if (port.front() != ':' || port.rfind(':') != 0) return {.host = address, .port = {}};
+  port.remove_prefix(1);
+  return {.host = host, .port = port};
 }
 
 bool IsLoopback(std::string_view address) {

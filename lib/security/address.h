@@ -6,9 +6,10 @@
 
 namespace tensorferry {
 
-// Of host:port, behind gRPC's schemes for hosts (dns:, dns:///, ipv4:, ipv6:). Parts of the address it was split from.
+// Of host:port or [ipv6]:port, behind gRPC's schemes for hosts (dns:, dns:///, ipv4:, ipv6:) if there is one. They
+// refer to the address they were split from.
 struct HostPort {
-  std::string_view host;  // without brackets
+  std::string_view host;  // without brackets; all of what is neither of these, such as an IPv6 address without brackets
   std::string_view port;  // empty if there is none
 };
 HostPort SplitHostPort(std::string_view address);

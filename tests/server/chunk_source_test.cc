@@ -2,6 +2,7 @@
 // Plans of one read or many, in the order of the file and in others.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstddef>
@@ -66,7 +67,13 @@ TEST_F(ChunkSourceTest, WhatFollowsTheNextMessageIsReadAheadOnceAndNotFar) {
   TF_ASSERT_OK_AND_ASSIGN(model_, Model::Open(directory_.Path("m.safetensors")));
   const std::shared_ptr<const MappedFile> file = model_->files()[0].file;
   if (!file->MustWaitFor(file->size_bytes() / 2)) GTEST_SKIP() << "the files of this file system stay in memory";
-  for (const bool cold : {true, false}) {
+  enum class Pages { kNeverRead, kInThePageCache, kDropped };
+  for (const Pages pages : {Pages::kNeverRead, Pages::kInThePageCache, Pages::kDropped}) {
+    if (pages == Pages::kDropped) {
+      void* mapping = const_cast<std::byte*>(file->bytes().data());
+      ASSERT_EQ(::madvise(mapping, file->bytes().size(), MADV_DONTNEED), 0);
+      ASSERT_EQ(::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED), 0);
+    }
     StreamPlan plan(model_);
     TF_ASSERT_OK(AddRead(ReadOf("a"), plan));
     TF_ASSERT_OK(AddRead(ReadOf("b"), plan));
@@ -80,6 +87,8 @@ TEST_F(ChunkSourceTest, WhatFollowsTheNextMessageIsReadAheadOnceAndNotFar) {
         EXPECT_EQ(range->file, file);
         EXPECT_GE(range->begin, ahead) << "twice, or in the next message";
         EXPECT_LE(range->size_bytes, kChunkBytes);
+        const bool is_block = range->begin % kChunkBytes == 0 && range->size_bytes == kChunkBytes;
+        EXPECT_EQ(range->to_mapping, pages == Pages::kDropped || !is_block) << "blocks are read once";
         ahead = range->begin + range->size_bytes;
         EXPECT_LE(ahead, next + 9 * kChunkBytes);
       }
@@ -90,7 +99,7 @@ TEST_F(ChunkSourceTest, WhatFollowsTheNextMessageIsReadAheadOnceAndNotFar) {
       TF_ASSERT_OK(message.status());
       next += message->data_bytes;
     }
-    EXPECT_EQ(ranges > 0, cold) << "only what is not in the page cache";
+    EXPECT_EQ(ranges > 0, pages != Pages::kInThePageCache) << "only what is not in the page cache";
   }
 }
 

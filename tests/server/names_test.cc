@@ -124,17 +124,24 @@ TEST(ListenAddressTest, HostAndPortAreSplit) {
   EXPECT_EQ(split("ipv4:10.0.0.1:1"), "10.0.0.1 1");
   EXPECT_EQ(split("ipv6:[fe80::1]:1"), "fe80::1 1");
   EXPECT_EQ(split("host"), "host ");
+  EXPECT_EQ(split("[::1]"), "::1 ");
+  EXPECT_EQ(split("::1:7070"), "::1:7070 ") << "which may be an address as a whole";
+  EXPECT_EQ(split("[::1]7070"), "[::1]7070 ");
+  EXPECT_EQ(split("[::1:7070"), "[::1:7070 ");
+  EXPECT_EQ(split("host:"), "host ");
+  EXPECT_EQ(split("dns:7071"), "7071 ");
   EXPECT_EQ(split(""), " ");
 }
 
 TEST(ListenAddressTest, MalformedAddressesAreNamed) {
   for (const char* address : {"127.0.0.1", "localhost", "", ":1", "127.0.0.1:x", "127.0.0.1:-1", "127.0.0.1:65536",
-                              "127.0.0.1:", "::1:7070", "unix:", "unix-abstract:", "unix://", "unix://s", "[::1]"}) {
+                              "127.0.0.1:", "::1:7070", "unix:", "unix-abstract:", "unix://", "unix://s", "[::1]",
+                              "ipv4:0", "dns:7071", "[]:1", "[::1]:", "[::1]:1:1"}) {
     EXPECT_THAT(CheckListenAddress(address), StatusIs(kInvalidArgument, HasSubstr(std::string("\"") + address + "\"")))
         << address;
   }
-  for (const char* address :
-       {"127.0.0.1:0", "[::1]:65535", "localhost:1", "unix:s", "unix:/s:", "unix:///s", "unix-abstract:s"}) {
+  for (const char* address : {"127.0.0.1:0", "[::1]:65535", "localhost:1", "ipv4:127.0.0.1:0", "ipv6:[::1]:1",
+                              "dns:///localhost:1", "unix:s", "unix:/s:", "unix:///s", "unix-abstract:s"}) {
     TF_EXPECT_OK(CheckListenAddress(address));
   }
 }

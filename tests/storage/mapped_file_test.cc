@@ -198,13 +198,14 @@ TEST(ReadAheadTest, RangeIsInThePageCacheAfterwards) {
 }
 
 TEST(ReadAheadTest, WhatIsGoneIsLeftOut) {
+  SurviveBusErrors();
   const test::TempDir dir;
   const std::string path = dir.Write("f", std::string(40'000, 'x'));
   TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(path));
   ASSERT_EQ(::truncate(path.c_str(), 10'000), 0);
   file->ReadAhead(0, 40'000);
   file->ReadAhead(39'999, 1);
-  EXPECT_EQ(test::AsString(file->bytes().first(10'000)), std::string(10'000, 'x'));
+  EXPECT_FALSE(file->damaged()) << "the mapping was touched";
 }
 
 TEST(BusErrorsTest, TruncatedFileShowsZerosAndSaysSo) {
