@@ -4,7 +4,6 @@
 #include <google/protobuf/arena.h>
 
 #include <algorithm>
-#include <functional>
 #include <limits>
 #include <set>
 #include <span>
