@@ -127,7 +127,7 @@ std::optional<ChunkSource::FileRange> ChunkSource::NextAhead() {
     const std::int64_t begin = std::exchange(ahead_end_, std::min(ahead_end_ + chunk_bytes, ahead_max));
     // Files are read forwards: what comes last is there last.
     if (!read.file->MustWaitFor(ahead_end_ - 1)) continue;
-    const bool is_block = begin % MappedFile::kBlockBytes == 0 && ahead_end_ - begin == MappedFile::kBlockBytes;
+    const bool is_block = MappedFile::IsBlock(begin, ahead_end_ - begin);
     const bool to_read = is_block && keeps_checksums() && !read.file->HasBlockChecksum(begin / MappedFile::kBlockBytes);
     return FileRange{.file = read.file, .begin = begin, .size_bytes = ahead_end_ - begin, .to_mapping = !to_read};
   }
@@ -171,8 +171,7 @@ absl::Status ChunkSource::AddSegments(v1::Chunk& head, Data& data) {
     }
     if (size_bytes < fits) break;
   }
-  const bool is_block = data.is_stretch() && data.size_bytes == MappedFile::kBlockBytes &&
-                        data.mapped_begin % MappedFile::kBlockBytes == 0;
+  const bool is_block = data.is_stretch() && MappedFile::IsBlock(data.mapped_begin, data.size_bytes);
   return is_block && keeps_checksums() ? FlushBlock(data) : FlushMapped(data);
 }
 

@@ -65,10 +65,15 @@ class MappedFile {
   // sound, and can be mapped anew.
   bool damaged() const;
 
+  static constexpr std::int64_t kBlockBytes = std::int64_t{1} << 20;
+  // Whether [offset, offset + size) is a block, no more and no less.
+  static bool IsBlock(std::int64_t offset, std::int64_t size_bytes) {
+    return offset % kBlockBytes == 0 && size_bytes == kBlockBytes;
+  }
+
   // The CRC-32C of block `index`: bytes [index, index + 1) * kBlockBytes, which must lie inside the file. Taken when it
   // is first asked for, or the block is first read, and kept: if the block's pages change afterwards, the checksum does
   // not, so that whoever receives them with it notices.
-  static constexpr std::int64_t kBlockBytes = std::int64_t{1} << 20;
   std::uint32_t BlockChecksum(std::int64_t index) const;
   // Whether it was.
   bool HasBlockChecksum(std::int64_t index) const;
