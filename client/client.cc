@@ -117,7 +117,8 @@ absl::StatusOr<Client> Client::Connect(std::string_view address, const ClientOpt
   if (absl::Status status = RetryPolicy::Validate(options.retry); !status.ok()) return status;
   const absl::StatusOr<std::vector<std::string>> addresses = ParseAddresses(address);
   if (!addresses.ok()) return addresses.status();
-  const absl::StatusOr<std::shared_ptr<const Credentials>> credentials = MakeCredentials(options.tls, options.token);
+  const absl::StatusOr<std::shared_ptr<const Credentials>> credentials =
+      MakeCredentials(options.tls, options.token, options.proxy_from_environment);
   if (!credentials.ok()) return credentials.status();
   Client client(std::make_unique<Impl>(*addresses, options, *credentials));
   if (absl::Status status = client.impl_->Probe(options.connect_timeout); !status.ok()) return status;

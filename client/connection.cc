@@ -32,6 +32,8 @@ std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address, const C
   // Our own retries resume; gRPC's, for calls that no server has seen, end in a crash where a damaged frame meets a
   // deadline (1.51), and look at every message.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  // gRPC honours the proxy variables even for loopback.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, credentials.proxy_from_environment ? 1 : 0);
   arguments.SetUserAgentPrefix("tensorferry");
   if (!credentials.server_name.empty()) arguments.SetSslTargetNameOverride(credentials.server_name);
   return grpc::CreateCustomChannel(address, credentials.channel, arguments);
@@ -48,7 +50,8 @@ Connection::Connection(const std::string& address, std::shared_ptr<const Credent
 
 absl::Status Connection::Authorize(grpc::ClientContext& context) const {
   if (!credentials_->tokens.present()) return absl::OkStatus();
-  const absl::StatusOr<std::string> token = credentials_->tokens.TokenFor(address_, credentials_->encrypted);
+  const absl::StatusOr<std::string> token =
+      credentials_->tokens.TokenFor(address_, credentials_->encrypted, credentials_->proxy_from_environment);
   if (!token.ok()) return token.status();
   context.AddMetadata("authorization", "Bearer " + *token);
   return absl::OkStatus();

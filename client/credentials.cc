@@ -57,19 +57,22 @@ std::shared_ptr<grpc::ChannelCredentials> TlsChannelCredentials(const TlsOptions
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const Credentials>> MakeCredentials(const std::optional<TlsOptions>& tls,
-                                                                   const TokenOptions& token) {
+                                                                   const TokenOptions& token,
+                                                                   bool proxy_from_environment) {
   absl::StatusOr<TokenSource> tokens = TokenSource::Create(token);
   if (!tokens.ok()) return tokens.status();
   if (!tls) {
     return std::make_shared<const Credentials>(Credentials{.channel = grpc::InsecureChannelCredentials(),
                                                            .encrypted = false,
                                                            .server_name = {},
+                                                           .proxy_from_environment = proxy_from_environment,
                                                            .tokens = *std::move(tokens)});
   }
   if (absl::Status status = CheckFiles(*tls); !status.ok()) return status;
   return std::make_shared<const Credentials>(Credentials{.channel = TlsChannelCredentials(*tls),
                                                          .encrypted = true,
                                                          .server_name = tls->server_name,
+                                                         .proxy_from_environment = proxy_from_environment,
                                                          .tokens = *std::move(tokens)});
 }
 

@@ -20,13 +20,16 @@ struct Credentials {
   bool encrypted = false;
   // The name that the server's certificate must have; empty: the host in the address.
   std::string server_name;
+  // Calls may pass the proxy that the environment names.
+  bool proxy_from_environment = false;
   TokenSource tokens;
 };
 
 // No `tls`: plaintext. Errors: INVALID_ARGUMENT: a certificate without its key, files that are not what they should be,
 // a certificate that has expired; those of reading the files.
 absl::StatusOr<std::shared_ptr<const Credentials>> MakeCredentials(const std::optional<TlsOptions>& tls,
-                                                                   const TokenOptions& token);
+                                                                   const TokenOptions& token,
+                                                                   bool proxy_from_environment);
 
 }  // namespace tensorferry
 

@@ -33,7 +33,8 @@ absl::Status CheckHealth(std::string_view address, std::string_view service, abs
   if (addresses->size() > 1) {
     return absl::InvalidArgumentError(fmt::format("one server can be asked at a time, not {}", Quote(address)));
   }
-  const absl::StatusOr<std::shared_ptr<const Credentials>> credentials = MakeCredentials(options.tls, options.token);
+  const absl::StatusOr<std::shared_ptr<const Credentials>> credentials =
+      MakeCredentials(options.tls, options.token, options.proxy_from_environment);
   if (!credentials.ok()) return credentials.status();
   const Connection connection(addresses->front(), *credentials);
   CallContext context(DeadlineOf({.timeout = timeout}), {});

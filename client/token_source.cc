@@ -37,7 +37,12 @@ absl::StatusOr<TokenSource> TokenSource::Create(const TokenOptions& options) {
   return TokenSource(options);
 }
 
-absl::StatusOr<std::string> TokenSource::TokenFor(const std::string& address, bool encrypted) const {
+absl::StatusOr<std::string> TokenSource::TokenFor(const std::string& address, bool encrypted,
+                                                  bool through_proxy) const {
+  if (!encrypted && !options_.allow_plaintext && through_proxy) {
+    return absl::InvalidArgumentError(
+        "the token would travel in plaintext through a proxy: use TLS, or do not use the proxy");
+  }
   if (!encrypted && !options_.allow_plaintext && !IsLoopback(address)) {
     return absl::InvalidArgumentError(fmt::format(
         "the token would travel in plaintext to {}, which is not a loopback address: use TLS", Quote(address)));

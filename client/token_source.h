@@ -18,9 +18,10 @@ class TokenSource {
   // Whether there are tokens at all.
   bool present() const { return !options_.token.empty() || !options_.file.empty(); }
 
-  // The token for a call to `address`. Errors: INVALID_ARGUMENT: it would travel in plaintext, or what there is cannot
-  // be a token; those of reading the file. Messages never hold the token.
-  absl::StatusOr<std::string> TokenFor(const std::string& address, bool encrypted) const;
+  // The token for a call to `address`. `through_proxy`: the call may leave this machine even if `address` is loopback.
+  // Errors: INVALID_ARGUMENT: it would travel in plaintext, or what there is cannot be a token; those of reading the
+  // file. Messages never hold the token.
+  absl::StatusOr<std::string> TokenFor(const std::string& address, bool encrypted, bool through_proxy) const;
 
  private:
   explicit TokenSource(const TokenOptions& options) : options_(options) {}

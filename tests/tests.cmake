@@ -96,7 +96,7 @@ if(TENSORFERRY_WITH_CUDA)
     LD_LIBRARY_PATH=${PROJECT_BINARY_DIR}/tests/fake_cuda TENSORFERRY_GPU_BENCH_MIB=4)
 endif()
 foreach(TEST IN ITEMS admin changing_files cli_device cli_errors cli_get cli_list cli_pull config drain kill limits listing
-                      log memory real_model reload reload_broken replicas resume scarce server_process sharded_model
+                      log memory proxy real_model reload reload_broken replicas resume scarce server_process sharded_model
                       slice_oracle slow_network stock_client tls tls_rotation token)
   tensorferry_python_test(e2e_${TEST}_test e2e/${TEST}_test.py)
 endforeach()

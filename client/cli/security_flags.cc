@@ -12,6 +12,7 @@ void SecurityFlags::Apply(ClientOptions& options) const {
     options.tls = given;
   }
   options.token = token;
+  options.proxy_from_environment = proxy_from_environment;
 }
 
 void AddSecurityFlags(CLI::App& command, SecurityFlags& flags) {
@@ -55,6 +56,11 @@ void AddSecurityFlags(CLI::App& command, SecurityFlags& flags) {
       .add_flag("--plaintext-token", flags.token.allow_plaintext,
                 "Send the token without TLS, too, to a server on another machine; default: no")
       ->envname("TENSORFERRY_PLAINTEXT_TOKEN");
+  command
+      .add_flag("--proxy", flags.proxy_from_environment,
+                "Reach the server through the proxy that grpc_proxy, https_proxy or http_proxy names; default: these "
+                "variables have no effect")
+      ->envname("TENSORFERRY_PROXY");
 }
 
 }  // namespace tensorferry::cli

@@ -15,6 +15,7 @@ struct SecurityFlags {
   bool tls = false;
   TlsOptions tls_options;
   TokenOptions token;
+  bool proxy_from_environment = false;
 
   void Apply(ClientOptions& options) const;
 };

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 #include <thread>
 #include <vector>
@@ -236,6 +237,21 @@ TEST_F(ResumeTest, DeadlineAndStopEndTheWaitForTheNextAttempt) {
   begin = absl::Now();
   EXPECT_THAT(client.FetchTensor("m", "t", std::nullopt, options), StatusIs(absl::StatusCode::kCancelled));
   EXPECT_LT(absl::Now() - begin, absl::Seconds(30));
+}
+
+TEST_F(ResumeTest, ProxyVariablesHaveNoEffectUnlessTheyAreAskedFor) {
+  // Port 9 discards, if anybody listens there at all.
+  for (const char* name : {"grpc_proxy", "https_proxy", "http_proxy"}) ::setenv(name, "http://127.0.0.1:9", 1);
+  ClientOptions options{.connect_timeout = absl::Seconds(5)};
+  const absl::StatusOr<Client> direct = Client::Connect(server_.address(), options);
+  options.proxy_from_environment = true;
+  const absl::StatusOr<Client> through_proxy = Client::Connect(server_.address(), options);
+  options.token.token = "a-token";
+  const absl::StatusOr<Client> with_token = Client::Connect(server_.address(), options);
+  for (const char* name : {"grpc_proxy", "https_proxy", "http_proxy"}) ::unsetenv(name);
+  TF_EXPECT_OK(direct.status());
+  EXPECT_THAT(through_proxy, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(with_token, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("through a proxy")));
 }
 
 // Fails like a full disk, with a code that is worth another attempt when a server says it.

@@ -35,6 +35,9 @@ struct ClientOptions {
   // Absent: plaintext.
   std::optional<TlsOptions> tls = std::nullopt;
   TokenOptions token = {};
+  // Reaches servers through the proxy that the environment names (grpc_proxy, https_proxy, http_proxy; no_proxy lists
+  // exceptions). By default these variables have no effect: a proxy sees all that is not encrypted, tokens included.
+  bool proxy_from_environment = false;
 };
 
 // Which tensors to list; empty takes all.
