@@ -49,7 +49,7 @@ endfunction()
 
 tensorferry_test(tensor_test
   SOURCES tensor/dtype_test.cc tensor/quote_test.cc tensor/slice_plan_oracle_test.cc tensor/slice_plan_test.cc
-          tensor/slice_test.cc checksum/crc32c_test.cc
+          tensor/slice_test.cc checksum/crc32c_combine_test.cc checksum/crc32c_test.cc
   LIBRARIES tensorferry::tensor tensorferry::checksum)
 tensorferry_test(safetensors_test
   SOURCES safetensors/header_cases_json.cc safetensors/header_cases_tensors.cc safetensors/header_mutation_test.cc
