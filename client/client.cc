@@ -4,20 +4,24 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <thread>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "client/automatic_connections.h"
 #include "client/connection.h"
-#include "client/connection_hint.h"
 #include "client/credentials.h"
-#include "client/fetch_operation.h"
 #include "client/fetch_plan.h"
 #include "client/link.h"
+#include "client/manifest.h"
+#include "client/parallel_fetch.h"
+#include "client/pending_fetch.h"
 #include "client/retry_loop.h"
 #include "client/unary_call.h"
 #include "lib/wire/proto_conversion.h"
 #include "tensorferry/quote.h"
-#include "tensorferry/tensor/slice_plan.h"
+#include "tensorferry/safetensors/header.h"
 
 namespace tensorferry {
 namespace {
@@ -27,7 +31,8 @@ constexpr int kMaxConnections = 64;
 ModelInfo FromProto(const v1::Model& model) {
   return {.name = model.name(),
           .ready = model.state() == v1::MODEL_STATE_READY,
-          .reason = model.state_reason(),
+          .error = model.error(),
+          .replacement_error = model.replacement_error(),
           .generation = model.generation(),
           .tensor_count = model.tensor_count(),
           .file_count = model.file_count(),
@@ -38,11 +43,25 @@ FileInfo FromProto(const v1::ModelFile& file) {
   FileInfo info{.name = file.name(),
                 .kind = FileInfo::Kind::kCompanion,
                 .size_bytes = file.size_bytes(),
-                .fingerprint = file.fingerprint(),
+                .digest = file.digest(),
                 .metadata = {file.metadata().begin(), file.metadata().end()}};
   if (file.kind() == v1::FILE_KIND_SAFETENSORS) info.kind = FileInfo::Kind::kSafetensors;
   if (file.kind() == v1::FILE_KIND_INDEX) info.kind = FileInfo::Kind::kIndex;
   return info;
+}
+
+// Returns a Destination that memory of the result's size is allocated for, into `data`.
+Destination Allocated(std::unique_ptr<std::byte[]>& data) {
+  return Destination::Deferred([&data](const ReadResult& result) -> absl::StatusOr<Destination> {
+    const auto size = static_cast<std::size_t>(result.size_bytes);
+    // A tensor may be larger than memory, which must not end the program.
+    data.reset(new (std::nothrow) std::byte[size]);
+    if (data == nullptr) {
+      return absl::ResourceExhaustedError(
+          fmt::format("tensor {}: there is no memory for its {} bytes", Quote(result.name), result.size_bytes));
+    }
+    return std::span(data.get(), size);
+  });
 }
 
 }  // namespace
@@ -55,19 +74,25 @@ class Client::Impl {
     const auto dial = [credentials](const std::string& address) {
       return std::make_shared<Connection>(address, credentials);
     };
-    for (int i = 0; i < options.connections; ++i) {
-      links_.push_back(std::make_unique<Link>(addresses, static_cast<std::size_t>(i), dial));
+    const bool automatic = options.connections == 0;
+    const int count = automatic ? kMaxAutomaticConnections : options.connections;
+    for (int i = 0; i < count; ++i) {
+      // The bytes of several servers have to be compared: only those who ask for it stripe a fetch over them.
+      links_.push_back(std::make_unique<Link>(addresses, static_cast<std::size_t>(automatic ? 0 : i), dial));
     }
+    fetch_links_.links = links_;
+    const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    fetch_links_.connections_for = [=, encrypted = credentials->encrypted](std::int64_t size_bytes) {
+      return automatic ? AutomaticConnections(size_bytes, encrypted, cores) : count;
+    };
   }
 
-  int connections() const { return static_cast<int>(links_.size()); }
-
-  // Finds a server that answers, in one round. Errors: what the last one asked said.
+  // Finds a server that accepts connections, in one round. Errors: those of the last one.
   absl::Status Probe(absl::Duration timeout) {
-    const absl::Time deadline = DeadlineOf({.timeout = timeout});
+    const absl::Time deadline = DeadlineAfter(timeout);
     for (std::size_t left = links_.front()->address_count(); true; --left) {
       const std::shared_ptr<Connection> connection = links_.front()->Current();
-      // One that does not answer must leave time for those behind it.
+      // One that does not answer must leave time for the next ones.
       const absl::Duration share =
           left == 1 ? timeout : absl::Trunc((deadline - absl::Now()) / left, absl::Milliseconds(1));
       const absl::Status status = ProbeOnce(*connection, share, std::min(absl::Now() + share, deadline));
@@ -83,14 +108,18 @@ class Client::Impl {
     return CallWithRetry(*links_.front(), retry_, method, request, deadline, options);
   }
 
-  absl::StatusOr<FetchResult> Fetch(std::vector<Lane> lanes, std::size_t read_count, std::string_view fingerprint,
-                                    const FetchOptions& options) {
-    return FetchOperation(links_, std::move(lanes), read_count, std::string(fingerprint), options, retry_).Run();
-  }
+  Link& first_link() { return *links_.front(); }
+  const FetchLinks& fetch_links() const { return fetch_links_; }
+  const Retry& retry() const { return retry_; }
 
  private:
   static absl::Status ProbeOnce(Connection& connection, absl::Duration timeout, absl::Time deadline) {
-    // A call, because only that tells a refused connection from one that takes its time, and ours from another server.
+    {
+      CallContext context(deadline, {});
+      if (absl::Status status = connection.Authorize(context.grpc()); !status.ok()) return status;
+    }
+    if (connection.WaitUntilReady(deadline)) return absl::OkStatus();
+    // Only a call has words for a connection that failed.
     v1::ListModelsRequest request;
     request.set_page_size(1);
     const absl::Status status =
@@ -102,31 +131,34 @@ class Client::Impl {
 
   const Retry retry_;
   std::vector<std::unique_ptr<Link>> links_;
+  FetchLinks fetch_links_;
 };
 
-Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Client::Client(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Client::Client(Client&&) noexcept = default;
 Client& Client::operator=(Client&&) noexcept = default;
 Client::~Client() = default;
 
-absl::StatusOr<Client> Client::Connect(std::string_view address, const ClientOptions& options) {
-  if (options.connections < 1 || options.connections > kMaxConnections) {
-    return absl::InvalidArgumentError(
-        fmt::format("connections is {}, it must be from 1 to {}", options.connections, kMaxConnections));
+absl::StatusOr<Client> Client::Connect(std::vector<std::string> addresses, const ClientOptions& options) {
+  if (options.connections < 0 || options.connections > kMaxConnections) {
+    return absl::InvalidArgumentError(fmt::format("connections is {}, it must be from 1 to {}, or 0 for automatic",
+                                                  options.connections, kMaxConnections));
+  }
+  if (addresses.empty()) return absl::InvalidArgumentError("no address is given");
+  for (const std::string& address : addresses) {
+    if (address.empty()) return absl::InvalidArgumentError("an address is empty");
   }
   if (absl::Status status = RetryPolicy::Validate(options.retry); !status.ok()) return status;
-  const absl::StatusOr<std::vector<std::string>> addresses = ParseAddresses(address);
-  if (!addresses.ok()) return addresses.status();
   const absl::StatusOr<std::shared_ptr<const Credentials>> credentials =
       MakeCredentials(options.tls, options.token, options.proxy_from_environment);
   if (!credentials.ok()) return credentials.status();
-  Client client(std::make_unique<Impl>(*addresses, options, *credentials));
+  Client client(std::make_shared<Impl>(addresses, options, *credentials));
   if (absl::Status status = client.impl_->Probe(options.connect_timeout); !status.ok()) return status;
   return client;
 }
 
 absl::StatusOr<std::vector<ModelInfo>> Client::ListModels(const CallOptions& options) const {
-  const absl::Time deadline = DeadlineOf(options);
+  const absl::Time deadline = DeadlineAfter(options.timeout);
   std::vector<ModelInfo> models;
   v1::ListModelsRequest request;
   do {
@@ -140,7 +172,7 @@ absl::StatusOr<std::vector<ModelInfo>> Client::ListModels(const CallOptions& opt
 
 absl::StatusOr<std::vector<TensorInfo>> Client::ListTensors(std::string_view model, const TensorFilter& filter,
                                                             const CallOptions& options) const {
-  const absl::Time deadline = DeadlineOf(options);
+  const absl::Time deadline = DeadlineAfter(options.timeout);
   std::vector<TensorInfo> tensors;
   v1::ListTensorsRequest request;
   request.set_model(std::string(model));
@@ -162,14 +194,51 @@ absl::StatusOr<std::vector<TensorInfo>> Client::ListTensors(std::string_view mod
 }
 
 absl::StatusOr<ModelMetadata> Client::GetMetadata(std::string_view model, const CallOptions& options) const {
+  const absl::Time deadline = DeadlineAfter(options.timeout);
+  ModelMetadata metadata;
   v1::GetMetadataRequest request;
   request.set_model(std::string(model));
   request.set_generation(options.generation);
-  const auto answer = impl_->Call(&v1::TensorService::Stub::GetMetadata, request, DeadlineOf(options), options);
-  if (!answer.ok()) return answer.status();
-  ModelMetadata metadata{.model = FromProto(answer->model()), .files = {}};
-  for (const v1::ModelFile& file : answer->files()) metadata.files.push_back(FromProto(file));
+  std::vector<std::size_t> omitted;  // files whose metadata did not fit into a message
+  do {
+    const auto page = impl_->Call(&v1::TensorService::Stub::GetMetadata, request, deadline, options);
+    if (!page.ok()) return page.status();
+    metadata.model = FromProto(page->model());
+    metadata.tree_digest = page->tree_digest();
+    for (const v1::ModelFile& file : page->files()) {
+      if (file.metadata_omitted()) omitted.push_back(metadata.files.size());
+      metadata.files.push_back(FromProto(file));
+    }
+    request.set_page_token(page->next_page_token());
+    request.set_generation(metadata.model.generation);
+  } while (!request.page_token().empty());
+  for (const std::size_t index : omitted) {
+    FetchOptions fetch{.timeout = deadline - absl::Now(),
+                       .stop_token = options.stop_token,
+                       .generation = metadata.model.generation,
+                       .on_retry = options.on_retry};
+    absl::StatusOr<std::map<std::string, std::string>> read = ReadFileMetadata(model, metadata.files[index], fetch);
+    if (!read.ok()) return read.status();
+    metadata.files[index].metadata = *std::move(read);
+  }
   return metadata;
+}
+
+// Reads the `__metadata__` from the header of a file.
+absl::StatusOr<std::map<std::string, std::string>> Client::ReadFileMetadata(std::string_view model,
+                                                                            const FileInfo& file,
+                                                                            const FetchOptions& options) const {
+  std::array<std::byte, safetensors::kPrefixBytes> prefix;
+  if (absl::Status status = FetchFile(model, file.name, file.digest, 0, prefix, options); !status.ok()) return status;
+  const absl::StatusOr<std::int64_t> size = safetensors::ParseHeaderSize(prefix, file.size_bytes);
+  if (!size.ok()) return size.status();
+  std::string json(static_cast<std::size_t>(*size), '\0');
+  absl::Status status = FetchFile(model, file.name, file.digest, safetensors::kPrefixBytes, json, options);
+  if (!status.ok()) return status;
+  const absl::StatusOr<safetensors::Header> header =
+      safetensors::Header::Parse(json, file.size_bytes - safetensors::kPrefixBytes - *size);
+  if (!header.ok()) return header.status();
+  return std::map<std::string, std::string>(header->metadata().begin(), header->metadata().end());
 }
 
 absl::StatusOr<TensorInfo> Client::GetTensorInfo(std::string_view model, std::string_view tensor,
@@ -178,63 +247,65 @@ absl::StatusOr<TensorInfo> Client::GetTensorInfo(std::string_view model, std::st
   request.set_model(std::string(model));
   request.set_generation(options.generation);
   request.set_tensor(std::string(tensor));
-  const auto answer = impl_->Call(&v1::TensorService::Stub::GetMetadata, request, DeadlineOf(options), options);
+  const auto answer =
+      impl_->Call(&v1::TensorService::Stub::GetMetadata, request, DeadlineAfter(options.timeout), options);
   if (!answer.ok()) return answer.status();
   return wire::FromProto(answer->tensor());
 }
 
 absl::StatusOr<FetchResult> Client::Fetch(std::string_view model, std::span<const Read> reads,
                                           const FetchOptions& options) const {
-  absl::StatusOr<std::vector<Lane>> lanes = PlanFetch(model, options.generation, reads, impl_->connections());
-  if (!lanes.ok()) return lanes.status();
-  return impl_->Fetch(*std::move(lanes), reads.size(), {}, options);
+  // A callback that may block must not keep the transfer waiting.
+  if (options.on_read_done) return StartFetch(model, reads, options).Result();
+  return ParallelFetch(impl_->fetch_links(), impl_->retry(), model, reads, options, {}).Run();
+}
+
+PendingFetch Client::StartFetch(std::string_view model, std::span<const Read> reads, FetchOptions options) const {
+  return PendingFetch(
+      std::make_unique<PendingFetch::Impl>(impl_, impl_->fetch_links(), impl_->retry(), std::string(model),
+                                           std::vector<Read>(reads.begin(), reads.end()), std::move(options)));
 }
 
 absl::StatusOr<Tensor> Client::FetchTensor(std::string_view model, std::string_view tensor,
                                            const std::optional<SliceSpec>& slice, const FetchOptions& options) const {
-  const absl::Time deadline = DeadlineOf(options);
-  const absl::StatusOr<TensorInfo> info = GetTensorInfo(model, tensor, options);
-  if (!info.ok()) return info.status();
-  std::int64_t size = info->size_bytes;
-  if (slice) {
-    const absl::StatusOr<SlicePlan> plan = SlicePlan::Create(*slice, info->dtype, info->shape);
-    if (!plan.ok()) {
-      return absl::Status(plan.status().code(),
-                          fmt::format("tensor {}: {}", Quote(tensor), std::string(plan.status().message())));
-    }
-    size = plan->size_bytes();
-  }
-  // A tensor may be larger than memory, which must not end the program.
-  std::unique_ptr<std::byte[]> data(new (std::nothrow) std::byte[static_cast<std::size_t>(size)]);
-  if (data == nullptr) {
-    return absl::ResourceExhaustedError(
-        fmt::format("tensor {}: there is no memory for its {} bytes", Quote(tensor), size));
-  }
-  HostDestination destination(std::span(data.get(), static_cast<std::size_t>(size)));
-  const Read read{.tensor = std::string(tensor), .slice = slice, .destination = &destination};
-  FetchOptions remaining = options;
-  remaining.timeout = deadline - absl::Now();
-  absl::StatusOr<FetchResult> result = Fetch(model, std::span(&read, 1), remaining);
+  std::unique_ptr<std::byte[]> data;
+  const Read read{.tensor = std::string(tensor), .slice = slice, .into = Allocated(data)};
+  absl::StatusOr<FetchResult> result = Fetch(model, std::span(&read, 1), options);
   if (!result.ok()) return result.status();
   return Tensor(std::move(result->reads.front()), std::move(data));
 }
 
-absl::Status Client::FetchFile(std::string_view model, std::string_view file, std::string_view fingerprint,
-                               std::int64_t offset, Destination& destination, const FetchOptions& options) const {
-  FetchOptions remaining = options;
-  if (destination.size_bytes() == 0) {
-    // A server that is asked for 0 bytes sends the rest of the file, which is nothing only at its end.
-    const absl::Time deadline = DeadlineOf(options);
-    const absl::StatusOr<ModelMetadata> metadata = GetMetadata(model, options);
-    if (!metadata.ok()) return metadata.status();
-    const auto found = std::ranges::find(metadata->files, file, &FileInfo::name);
-    if (found != metadata->files.end() && offset >= 0) offset = std::max(offset, found->size_bytes);
-    remaining.generation = metadata->model.generation;
-    remaining.timeout = deadline - absl::Now();
+absl::StatusOr<std::vector<Tensor>> Client::FetchTensors(std::string_view model, std::span<const std::string> tensors,
+                                                         const FetchOptions& options) const {
+  std::vector<std::unique_ptr<std::byte[]>> data(tensors.size());
+  std::vector<Read> reads;
+  reads.reserve(tensors.size());
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    reads.push_back({.tensor = tensors[i], .slice = std::nullopt, .into = Allocated(data[i])});
   }
-  std::vector<Lane> lanes(1);
-  lanes.front().push_back(PlanFileFetch(model, file, remaining.generation, offset, destination));
-  return impl_->Fetch(std::move(lanes), 1, fingerprint, remaining).status();
+  absl::StatusOr<FetchResult> result = Fetch(model, reads, options);
+  if (!result.ok()) return result.status();
+  std::vector<Tensor> fetched;
+  fetched.reserve(tensors.size());
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    fetched.emplace_back(std::move(result->reads[i]), std::move(data[i]));
+  }
+  return fetched;
+}
+
+absl::Status Client::FetchFile(std::string_view model, std::string_view file, std::string_view digest,
+                               std::int64_t offset, const Destination& into, const FetchOptions& options) const {
+  if (into.empty() || into.choose() != nullptr) {
+    return absl::InvalidArgumentError(fmt::format("file {} has no destination of a known size", Quote(file)));
+  }
+  StreamRequest request = PlanFileFetch(model, file, options.generation, offset, into.size_bytes());
+  request.digest = std::string(digest);
+  return ParallelFetch(impl_->fetch_links(), impl_->retry(), model, {}, options, {}).RunFile(std::move(request), into);
+}
+
+absl::StatusOr<FileManifest> Client::GetManifest(std::string_view model, std::string_view file, std::string_view digest,
+                                                 const CallOptions& options) const {
+  return FetchManifest(impl_->first_link(), impl_->retry(), model, file, digest, options);
 }
 
 }  // namespace tensorferry

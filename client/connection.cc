@@ -57,8 +57,18 @@ absl::Status Connection::Authorize(grpc::ClientContext& context) const {
   return absl::OkStatus();
 }
 
-absl::Time DeadlineOf(const CallOptions& options) {
-  return options.timeout == absl::InfiniteDuration() ? absl::InfiniteFuture() : absl::Now() + options.timeout;
+bool Connection::WaitUntilReady(absl::Time deadline) {
+  const auto until = absl::ToChronoTime(deadline);
+  while (true) {
+    const grpc_connectivity_state state = channel_->GetState(/*try_to_connect=*/true);
+    if (state == GRPC_CHANNEL_READY) return true;
+    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN) return false;
+    if (!channel_->WaitForStateChange(state, until)) return false;
+  }
+}
+
+absl::Time DeadlineAfter(absl::Duration timeout) {
+  return timeout == absl::InfiniteDuration() ? absl::InfiniteFuture() : absl::Now() + timeout;
 }
 
 CallContext::CallContext(absl::Time deadline, const std::stop_token& stop_token)

@@ -28,6 +28,10 @@ class Connection {
   // Adds the token, if there is one, to a call that is about to be made. Errors: those of TokenSource::TokenFor.
   absl::Status Authorize(grpc::ClientContext& context) const;
 
+  // Connects if need be, and waits until that has succeeded. Returns false if it failed, or at the deadline. Makes no
+  // call.
+  bool WaitUntilReady(absl::Time deadline);
+
   const std::string& address() const { return address_; }
   bool encrypted() const { return credentials_->encrypted; }
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
@@ -42,8 +46,8 @@ class Connection {
   grpc::GenericStub raw_stub_;
 };
 
-// When a call that may take several RPCs has to be done.
-absl::Time DeadlineOf(const CallOptions& options);
+// The end of a call that began now and may take several RPCs.
+absl::Time DeadlineAfter(absl::Duration timeout);
 
 // The context of one RPC, which ends at the deadline or when a stop is requested.
 class CallContext {

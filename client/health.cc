@@ -28,16 +28,14 @@ constexpr std::int32_t kServing = 1;
 
 absl::Status CheckHealth(std::string_view address, std::string_view service, absl::Duration timeout,
                          const ClientOptions& options) {
-  const absl::StatusOr<std::vector<std::string>> addresses = ParseAddresses(address);
-  if (!addresses.ok()) return addresses.status();
-  if (addresses->size() > 1) {
+  if (address.empty() || address.find(',') != std::string_view::npos) {
     return absl::InvalidArgumentError(fmt::format("one server can be asked at a time, not {}", Quote(address)));
   }
   const absl::StatusOr<std::shared_ptr<const Credentials>> credentials =
       MakeCredentials(options.tls, options.token, options.proxy_from_environment);
   if (!credentials.ok()) return credentials.status();
-  const Connection connection(addresses->front(), *credentials);
-  CallContext context(DeadlineOf({.timeout = timeout}), {});
+  const Connection connection(std::string(address), *credentials);
+  CallContext context(DeadlineAfter(timeout), {});
   if (absl::Status status = connection.Authorize(context.grpc()); !status.ok()) return status;
 
   Request request;

@@ -22,7 +22,7 @@ class Link {
  public:
   using Dial = std::function<std::shared_ptr<Connection>(const std::string& address)>;
 
-  // Begins with `addresses[first % size]`; there is at least one.
+  // Begins with `addresses[first % size]`, of which there is at least one, when it is first used.
   Link(std::vector<std::string> addresses, std::size_t first, Dial dial);
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
@@ -41,16 +41,13 @@ class Link {
   const Dial dial_;
   std::mutex mutex_;  // guards what follows
   std::size_t position_;
-  std::shared_ptr<Connection> current_;
+  std::shared_ptr<Connection> current_;  // null until it is first used
 };
 
-// Takes a comma-separated list of addresses apart. Errors: INVALID_ARGUMENT: an empty one.
-absl::StatusOr<std::vector<std::string>> ParseAddresses(std::string_view list);
-
-// `status`, which says which server it came from.
+// Returns `status` with the server that it came from, in its message and its details.
 absl::Status WithAddress(const Connection& connection, const absl::Status& status);
 
-// The same of an error that is about the server or the way to it; one about what was asked stays as it is.
+// The same for an error that is about the server or the way to it. The message of one about the request stays as it is.
 absl::Status NameServer(const Connection& connection, const absl::Status& status);
 
 }  // namespace tensorferry

@@ -11,6 +11,8 @@
 #include <string>
 #include <utility>
 
+#include "client/attach_details.h"
+
 namespace tensorferry {
 
 void RetryEnvironment::SleepUnlessStopped(absl::Duration duration, const std::stop_token& stop_token) {
@@ -39,18 +41,28 @@ absl::Status RetryLoop::WaitAfter(const absl::Status& failure) {
   const std::string message(failure.message());
   if (!delay) {
     if (history_.failures == 1) return failure;
-    return absl::Status(failure.code(),
-                        fmt::format("{} (after {} attempts in {})", message, history_.failures,
-                                    absl::FormatDuration(absl::Trunc(history_.elapsed, absl::Milliseconds(100)))));
+    return WithAttempts(
+        absl::Status(failure.code(),
+                     fmt::format("{} (after {} attempts in {})", message, history_.failures,
+                                 absl::FormatDuration(absl::Trunc(history_.elapsed, absl::Milliseconds(100))))),
+        failure);
   }
   if (on_retry_) on_retry_(failure, *delay);
   retry_.environment.sleep(std::min(*delay, deadline_ - now), stop_token_);
   if (stop_token_.stop_requested()) return absl::CancelledError("stopped");
   if (retry_.environment.now() >= deadline_) {
-    return absl::DeadlineExceededError(
-        fmt::format("the deadline passed between attempts, the last of which: {}", message));
+    return WithAttempts(absl::DeadlineExceededError(
+                            fmt::format("the deadline passed between attempts, the last of which: {}", message)),
+                        failure);
   }
   return absl::OkStatus();
+}
+
+absl::Status RetryLoop::WithAttempts(absl::Status status, const absl::Status& failure) const {
+  std::optional<ErrorDetails> details = ErrorDetailsOf(failure);
+  if (!details) return status;
+  details->attempts = history_.failures;
+  return WithDetails(std::move(status), *details);
 }
 
 }  // namespace tensorferry

@@ -45,6 +45,9 @@ class RetryLoop {
   absl::Status WaitAfter(const absl::Status& failure);
 
  private:
+  // Returns `status`, which the whole ends with, with the details of the last failure.
+  absl::Status WithAttempts(absl::Status status, const absl::Status& failure) const;
+
   const Retry& retry_;
   const absl::Time deadline_;
   const std::stop_token stop_token_;

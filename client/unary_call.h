@@ -4,7 +4,6 @@
 
 #include <memory>
 #include <stop_token>
-#include <type_traits>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -30,7 +29,7 @@ absl::StatusOr<Response> CallOnce(Connection& connection, UnaryMethod<Request, R
   return response;
 }
 
-// Calls a unary method until it gives something that stays: an answer, or an error that no further attempt can help.
+// Calls a unary method until it succeeds, or fails with an error that no further attempt can help.
 template <typename Request, typename Response>
 absl::StatusOr<Response> CallWithRetry(Link& link, const Retry& retry, UnaryMethod<Request, Response> method,
                                        const Request& request, absl::Time deadline, const CallOptions& options) {
@@ -39,11 +38,8 @@ absl::StatusOr<Response> CallWithRetry(Link& link, const Retry& retry, UnaryMeth
     const std::shared_ptr<Connection> connection = link.Current();
     absl::StatusOr<Response> response = CallOnce(*connection, method, request, deadline, options.stop_token);
     if (response.ok()) return response;
-    // Metadata that does not fit into a message will not fit the next time.
-    const bool is_final = std::is_same_v<Request, v1::GetMetadataRequest> && IsResourceExhausted(response.status());
-    if (is_final) return response;
     // Also before giving up, so that the next call does not begin with a channel that waits.
-    link.MoveOn(connection, response.status());
+    if (!options.stop_token.stop_requested()) link.MoveOn(connection, response.status());
     if (absl::Status given_up = loop.WaitAfter(response.status()); !given_up.ok()) return given_up;
   }
 }

@@ -27,7 +27,7 @@ add_group() {
         libisal-dev            # crc32c
         libfmt-dev             # messages; gcc 12 has no std::format
         libspdlog-dev          # the server's log
-        libssl-dev             # SHA-256 of fingerprints
+        libssl-dev             # SHA-256 of digests
         libre2-dev             # globs in linear time
         prometheus-cpp-dev     # the metrics and their text format
         libcpp-httplib-dev     # serves them, and what Kubernetes probes
@@ -51,6 +51,7 @@ add_group() {
         libsimdjson-dev # the peer of the JSON benchmark
         iproute2        # gives them a network of their own
         python3-venv    # keeps the suite's packages, Arrow Flight among them, under build/
+        openssl         # the certificates of the workloads over TLS
         util-linux-extra # fincore: whether a file is in the page cache
       )
       ;;

@@ -16,7 +16,7 @@ then runs until Ctrl-C.
   --once   end when everything was verified
   --help   print this
 
-TENSORFERRY_LISTEN is the address to serve on, host:port or unix:PATH; default: 127.0.0.1:0, a port that is free.
+TENSORFERRYD_LISTEN is the address to serve on, host:port or unix:PATH; default: 127.0.0.1:0, a port that is free.
 END
 }
 
@@ -130,7 +130,7 @@ if [[ -z $directory ]]; then
 fi
 
 step "Serve"
-listen=${TENSORFERRY_LISTEN:-127.0.0.1:0}
+listen=${TENSORFERRYD_LISTEN:-127.0.0.1:0}
 serve=("$programs/tensorferryd" --root "$directory" --listen "$listen" --admin-listen off --lame-duck 0 --drain-timeout 5)
 printf '$ %s\n' "$(typed "${serve[@]}")"
 "${serve[@]}" >"$scratch/address" </dev/null &

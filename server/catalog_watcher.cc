@@ -27,10 +27,10 @@ constexpr int kRestPerScan = 20;
 
 }  // namespace
 
-CatalogWatcher::CatalogWatcher(std::string root, FingerprintMode fingerprint, std::chrono::seconds interval,
-                               CurrentCatalog& current, Metrics& metrics)
+CatalogWatcher::CatalogWatcher(std::string root, Verify verify, std::chrono::seconds interval, CurrentCatalog& current,
+                               Metrics& metrics)
     : root_(std::move(root)),
-      fingerprint_(fingerprint),
+      verify_(verify),
       interval_(interval),
       current_(current),
       metrics_(metrics),
@@ -59,7 +59,7 @@ void CatalogWatcher::Run() {
     watch_.emplace(*std::move(watch));
     WatchDirectories();
   } else {
-    LogWarning("changes of the root are found by --rescan-interval and SIGHUP only", {{"error", watch.status()}});
+    LogWarning("changes of the root are found by --scan-interval and SIGHUP only", {{"error", watch.status()}});
   }
   while (WaitForReason()) Scan();
 }
@@ -110,7 +110,7 @@ void CatalogWatcher::Scan() {
   const std::shared_ptr<const Catalog> before = current_.Get();
   const Clock::time_point started = Clock::now();
   const absl::StatusOr<std::shared_ptr<const Catalog>> after =
-      Catalog::Reload(root_, before, {.fingerprint = fingerprint_, .stop = ending_.get_token()});
+      Catalog::Reload(root_, before, {.verify = verify_, .stop = ending_.get_token()});
   if (absl::IsCancelled(after.status())) return;
   scan_time_ = Clock::now() - started;
   metrics_.CountScan(scan_time_);
@@ -138,7 +138,7 @@ void CatalogWatcher::WatchDirectories() {
   hinted_ = hinted_ || !is_new.ok() || *is_new;
   if (is_new.ok() || !watch_error_.empty()) return;
   watch_error_ = std::string(is_new.status().message());
-  LogWarning("some changes of the root are found by --rescan-interval and SIGHUP only", {{"error", watch_error_}});
+  LogWarning("some changes of the root are found by --scan-interval and SIGHUP only", {{"error", watch_error_}});
 }
 
 }  // namespace tensorferry::server

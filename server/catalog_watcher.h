@@ -23,8 +23,8 @@ namespace tensorferry::server {
 class CatalogWatcher {
  public:
   // Scans every `interval`, or less often if a scan takes long; with 0 only after hints and requests. `current` holds
-  // what the first scan, with the same `fingerprint`, found; it and `metrics` must outlive the watcher.
-  CatalogWatcher(std::string root, FingerprintMode fingerprint, std::chrono::seconds interval, CurrentCatalog& current,
+  // what the first scan, with the same `verify`, found; it and `metrics` must outlive the watcher.
+  CatalogWatcher(std::string root, Verify verify, std::chrono::seconds interval, CurrentCatalog& current,
                  Metrics& metrics);
   CatalogWatcher(const CatalogWatcher&) = delete;
   CatalogWatcher& operator=(const CatalogWatcher&) = delete;
@@ -48,7 +48,7 @@ class CatalogWatcher {
   void Wake();
 
   const std::string root_;
-  const FingerprintMode fingerprint_;
+  const Verify verify_;
   const std::chrono::seconds interval_;
   CurrentCatalog& current_;
   Metrics& metrics_;

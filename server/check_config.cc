@@ -24,7 +24,7 @@ bool Report(const absl::Status& status) {
 
 bool ReportRoot(const Options& options) {
   const absl::StatusOr<std::shared_ptr<const Catalog>> catalog =
-      Catalog::Load(options.root, {.fingerprint = options.fingerprint});
+      Catalog::Load(options.root, {.verify = options.verify});
   if (!catalog.ok()) return Report(catalog.status());
   fmt::print("root {}: {} models can be served\n", Quote(options.root), (*catalog)->CountListed().ready);
   for (const auto& [name, entry] : (*catalog)->entries()) {

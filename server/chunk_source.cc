@@ -19,22 +19,22 @@ namespace {
 // What a slice that gRPC holds keeps alive, and counted.
 class Keep {
  public:
-  Keep(std::shared_ptr<const void> memory, std::shared_ptr<void> in_flight, std::shared_ptr<PinnedBytes> pinned,
+  Keep(std::shared_ptr<const void> memory, std::shared_ptr<SentWindow> window, std::shared_ptr<InFlightBytes> in_flight,
        std::size_t size_bytes)
       : memory_(std::move(memory)),
+        window_(std::move(window)),
         in_flight_(std::move(in_flight)),
-        pinned_(std::move(pinned)),
         size_bytes_(static_cast<std::int64_t>(size_bytes)) {
-    pinned_->Add(size_bytes_);
+    in_flight_->Add(size_bytes_);
   }
   Keep(const Keep&) = delete;
   Keep& operator=(const Keep&) = delete;
-  ~Keep() { pinned_->Remove(size_bytes_); }
+  ~Keep() { in_flight_->Remove(size_bytes_); }
 
  private:
   const std::shared_ptr<const void> memory_;
-  const std::shared_ptr<void> in_flight_;
-  const std::shared_ptr<PinnedBytes> pinned_;
+  const std::shared_ptr<SentWindow> window_;
+  const std::shared_ptr<InFlightBytes> in_flight_;
   const std::int64_t size_bytes_;
 };
 
@@ -46,20 +46,39 @@ bool IsReadyBlock(const MappedFile& file, std::int64_t offset, std::int64_t size
 
 }  // namespace
 
-grpc::Slice ChunkSource::SliceOf(std::span<const std::byte> bytes, std::shared_ptr<const void> memory) const {
+grpc::Slice ChunkSource::SliceOf(std::span<const std::byte> bytes, std::shared_ptr<const void> memory) {
   // gRPC's signature wants a pointer that is not const; it does not write.
   return grpc::Slice(
       const_cast<std::byte*>(bytes.data()), bytes.size(), [](void* keep) { delete static_cast<Keep*>(keep); },
-      new Keep(std::move(memory), in_flight_, pinned_, bytes.size()));
+      new Keep(std::move(memory), on_released_ ? window_ : nullptr, in_flight_, bytes.size()));
+}
+
+SentWindow& ChunkSource::Window() {
+  if (window_ == nullptr) {
+    window_ = std::make_shared<SentWindow>(SentWindow::Contents{.index = windows_++}, on_released_);
+  }
+  return *window_;
+}
+
+void ChunkSource::CloseWindow(std::int64_t data_bytes) {
+  sent_bytes_ += data_bytes;
+  if (!on_released_) return;
+  SentWindow::Contents& contents = Window().contents;
+  contents.end_bytes = sent_bytes_;
+  window_bytes_ += data_bytes;
+  contents.is_last = done();
+  if (!contents.is_last && window_bytes_ < kWindowBytes) return;
+  window_bytes_ = 0;
+  window_.reset();
 }
 
 ChunkSource::ChunkSource(StreamPlan plan, IoMode io, std::shared_ptr<BufferPool> buffers,
-                         std::shared_ptr<PinnedBytes> pinned, std::shared_ptr<void> in_flight)
+                         std::shared_ptr<InFlightBytes> in_flight, SentWindow::OnReleased on_released)
     : plan_(std::move(plan)),
-      io_(io),
+      io_(plan_.checksums_only ? IoMode::kPread : io),
       buffers_(std::move(buffers)),
-      pinned_(std::move(pinned)),
-      in_flight_(std::move(in_flight)) {
+      in_flight_(std::move(in_flight)),
+      on_released_(std::move(on_released)) {
   for (std::size_t i = 0; i < plan_.reads.size(); ++i) {
     if (plan_.reads[i].result_begin < plan_.reads[i].result_end) order_.push_back(i);
   }
@@ -93,23 +112,32 @@ void ChunkSource::FindStretches() {
 }
 
 bool ChunkSource::NextIsReady() const {
-  if (!started_ || results_sent_ < plan_.reads.size() || !keeps_checksums() || !cursor_) return false;
+  if (!started_ || results_sent_ < plan_.reads.size() || plan_.checksums_only || !keeps_checksums() || !cursor_) {
+    return false;
+  }
   const PlannedRead& read = plan_.reads[order_[order_position_]];
   return IsReadyBlock(*read.file, FilePosition(read), StretchBytes(read));
 }
 
-absl::StatusOr<ChunkSource::Message> ChunkSource::Next() {
+absl::StatusOr<ChunkSource::Message> ChunkSource::Next(std::int64_t confirmed_size_bytes) {
   google::protobuf::Arena arena;
   v1::Chunk& head = *google::protobuf::Arena::CreateMessage<v1::Chunk>(&arena);
   if (!std::exchange(started_, true)) *head.mutable_header() = plan_.header;
+  if (confirmed_size_bytes > 0) head.set_confirmed_size_bytes(confirmed_size_bytes);
   AnnounceResults(head);
   Data data;
   if (results_sent_ == plan_.reads.size()) {
     if (absl::Status status = AddSegments(head, data); !status.ok()) return status;
   }
   FlushGathered(data);
-  if (done()) in_flight_.reset();
-  return Message{.bytes = wire::EncodeChunk(head, data.slices, data.crc), .data_bytes = data.size_bytes};
+  if (plan_.checksums_only) {
+    if (!data.crc && data.size_bytes > 0) data.crc = wire::Checksum(data.slices);
+    data.slices.clear();
+    data.size_bytes = 0;
+  }
+  grpc::ByteBuffer bytes = wire::EncodeChunk(head, data.slices, data.crc);
+  CloseWindow(data.size_bytes);
+  return Message{.bytes = std::move(bytes), .data_bytes = data.size_bytes};
 }
 
 std::optional<ChunkSource::FileRange> ChunkSource::NextAhead() {
@@ -160,7 +188,7 @@ absl::Status ChunkSource::AddSegments(v1::Chunk& head, Data& data) {
     const std::int64_t size_bytes = std::min(fits, BytesToBlockEnd(read, data));
     if (size_bytes == 0) break;
     v1::Segment& segment = *head.add_segments();
-    segment.set_read(static_cast<std::int64_t>(index));
+    segment.set_read_index(static_cast<std::int64_t>(index));
     segment.set_result_offset(cursor_->position());
     segment.set_size_bytes(size_bytes);
     if (absl::Status status = AddBytes(read, size_bytes, data); !status.ok()) return status;
@@ -187,6 +215,8 @@ std::int64_t ChunkSource::BytesToBlockEnd(const PlannedRead& read, const Data& d
   if (!keeps_checksums() || (data.size_bytes > 0 && !follows)) return kNoBlock;
   const std::int64_t in_block = position % MappedFile::kBlockBytes;
   const std::int64_t to_block_end = in_block == 0 && data.size_bytes > 0 ? 0 : MappedFile::kBlockBytes - in_block;
+  // The manifest of a file has a checksum for each of its blocks.
+  if (plan_.checksums_only && read.dtype.empty()) return to_block_end;
   // Not worth a shorter message if no whole block follows it.
   return StretchBytes(read) >= to_block_end + MappedFile::kBlockBytes ? to_block_end : kNoBlock;
 }
@@ -196,7 +226,7 @@ absl::Status ChunkSource::AddBytes(const PlannedRead& read, std::int64_t size_by
   const bool long_runs = std::min(read.slice.run_bytes(), size_bytes) >= kMinMappedBytes;
   const bool in_stretch = cursor_->run_remaining_bytes() >= size_bytes &&
                           (StretchBytes(read) >= kMinMappedBytes || data.ends_at(*read.file, FilePosition(read)));
-  if (io_ != IoMode::kMmap || !(long_runs || in_stretch)) {
+  if (!adds_runs() || !(long_runs || in_stretch)) {
     if (absl::Status status = FlushMapped(data); !status.ok()) return status;
     return Gather(read, size_bytes, data);
   }
@@ -208,6 +238,7 @@ absl::Status ChunkSource::AddBytes(const PlannedRead& read, std::int64_t size_by
       if (absl::Status status = FlushMapped(data); !status.ok()) return status;
       data.mapped_file = read.file;
       data.mapped_begin = offset;
+      Touch(read.file);
     }
     data.mapped_end = offset + run_bytes;
     cursor_->Next(run_bytes);
@@ -220,14 +251,13 @@ absl::Status ChunkSource::FlushMapped(Data& data) {
   if (data.mapped_file == nullptr) return absl::OkStatus();
   const std::shared_ptr<const MappedFile> file = std::exchange(data.mapped_file, nullptr);
   const std::int64_t size_bytes = data.mapped_end - data.mapped_begin;
+  if (plan_.checksums_only) return ReadRun(*file, data.mapped_begin, size_bytes, data);
   if (keeps_checksums() && IsReadyBlock(*file, data.mapped_begin, size_bytes)) {
     // Nothing to wait for.
   } else if (absl::Status status = file->Populate(data.mapped_begin, size_bytes); absl::IsUnimplemented(status)) {
     // Then touching the mapping would make gRPC's threads wait for the disk.
     io_ = IoMode::kPread;
-    status = ReadExactly(file->fd(), data.mapped_begin, TakeRoom(size_bytes, data), file->path());
-    FlushGathered(data);
-    return status;
+    return ReadRun(*file, data.mapped_begin, size_bytes, data);
   } else if (!status.ok()) {
     return status;
   }
@@ -237,12 +267,23 @@ absl::Status ChunkSource::FlushMapped(Data& data) {
   return absl::OkStatus();
 }
 
+absl::Status ChunkSource::ReadRun(const MappedFile& file, std::int64_t begin, std::int64_t size_bytes, Data& data) {
+  absl::Status status = ReadExactly(file.fd(), begin, TakeRoom(size_bytes, data), file.path());
+  FlushGathered(data);
+  return status;
+}
+
 absl::Status ChunkSource::FlushBlock(Data& data) {
   const std::shared_ptr<const MappedFile> file = data.mapped_file;
   const std::int64_t index = data.mapped_begin / MappedFile::kBlockBytes;
+  if (plan_.checksums_only && file->HasBlockChecksum(index)) {
+    data.mapped_file = nullptr;
+    data.crc = file->BlockChecksum(index);
+    return absl::OkStatus();
+  }
   // Its checksum means that all of it passes through the processor. Pages of a mapping that nobody has touched yet cost
   // more than a copy, on virtual machines several times as much.
-  if (!file->HasBlockChecksum(index) && buffers_->taken() < kMaxBuffersForBlocks) {
+  if (plan_.checksums_only || (!file->HasBlockChecksum(index) && buffers_->taken() < kMaxBuffersForBlocks)) {
     const absl::StatusOr<std::uint32_t> crc = file->ReadBlock(index, TakeRoom(data.size_bytes, data));
     if (!crc.ok()) return crc.status();
     data.mapped_file = nullptr;
@@ -264,6 +305,7 @@ std::span<std::byte> ChunkSource::TakeRoom(std::int64_t size_bytes, Data& data) 
 
 absl::Status ChunkSource::Gather(const PlannedRead& read, std::int64_t size_bytes, Data& data) {
   const std::span<std::byte> destination = TakeRoom(size_bytes, data);
+  Touch(read.file);
   if (io_ != IoMode::kMmap) {
     if (!reader_) reader_.emplace(read.file, read.source_offset, read.source_size_bytes, io_);
     return reader_->Read(*cursor_, destination);
@@ -280,6 +322,13 @@ void ChunkSource::FlushGathered(Data& data) {
                                          data.gathered_end - data.gathered_begin);
   data.slices.push_back(SliceOf(bytes, data.buffer));
   data.gathered_begin = data.gathered_end;
+}
+
+void ChunkSource::Touch(const std::shared_ptr<const MappedFile>& file) {
+  if (!on_released_) return;
+  std::vector<std::shared_ptr<const MappedFile>>& files = Window().contents.files;
+  // Files follow each other: the last one is the likely one.
+  if (files.empty() || files.back() != file) files.push_back(file);
 }
 
 absl::Status ChunkSource::CheckUnchanged() const {

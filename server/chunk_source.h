@@ -14,9 +14,10 @@
 
 #include "absl/status/statusor.h"
 #include "server/buffer_pool.h"
+#include "server/in_flight_bytes.h"
 #include "server/options.h"
-#include "server/pinned_bytes.h"
 #include "server/run_reader.h"
+#include "server/sent_window.h"
 #include "server/stream_plan.h"
 #include "tensorferry/tensor/slice_plan.h"
 
@@ -25,13 +26,15 @@ namespace tensorferry::server {
 // Turns a plan into the messages of a stream, one at a time. Long runs of bytes, and reads that follow each other in
 // their file, are referred to in the mapping, but for blocks that nobody has read yet, which are read; short runs are
 // gathered in a pooled buffer, because many small slices cost gRPC more than one copy. Without the mapping (IoMode) all
-// of it is read into pooled buffers. Not safe for concurrent use. Next may wait for the disk.
+// of it is read into pooled buffers. A plan for checksums gives the same messages without their data: it never touches
+// the mapping, and reads only blocks that have no checksum yet. Not safe for concurrent use. Next may wait for the
+// disk.
 class ChunkSource {
  public:
-  // `in_flight` is referred to by all data that gRPC holds, and by this until the last message was taken; `pinned`
-  // counts that data.
-  ChunkSource(StreamPlan plan, IoMode io, std::shared_ptr<BufferPool> buffers, std::shared_ptr<PinnedBytes> pinned,
-              std::shared_ptr<void> in_flight);
+  // `in_flight` counts the data that gRPC holds. `on_released` is called once for each window of the data, when gRPC
+  // has released it, and at least once; null: never.
+  ChunkSource(StreamPlan plan, IoMode io, std::shared_ptr<BufferPool> buffers, std::shared_ptr<InFlightBytes> in_flight,
+              SentWindow::OnReleased on_released);
 
   // Whether a message was taken.
   bool started() const { return started_; }
@@ -46,9 +49,10 @@ class ChunkSource {
     std::int64_t data_bytes = 0;  // those of tensors or files in it
   };
 
-  // The next message. Must not be called when done. Errors: DATA_LOSS if a file has shrunk or its disk fails;
-  // UNAVAILABLE with kPreadCached if something is not in the page cache.
-  absl::StatusOr<Message> Next();
+  // The next message, which says that the first `confirmed_size_bytes` of the stream are confirmed; 0: nothing. Must
+  // not be called when done. Errors: DATA_LOSS if a file has shrunk or its disk fails; UNAVAILABLE with kPreadCached if
+  // something is not in the page cache.
+  absl::StatusOr<Message> Next(std::int64_t confirmed_size_bytes = 0);
 
   // Bytes of a file, which may not be in memory.
   struct FileRange {
@@ -73,6 +77,9 @@ class ChunkSource {
   static constexpr std::int64_t kMessagesAhead = 8;
   // Blocks are read into buffers rather than referred to while fewer buffers than this are taken.
   static constexpr std::size_t kMaxBuffersForBlocks = 16;
+  // The size of a window. The contract promises confirmations at least every 16 MiB: they come with the message after a
+  // window was released, when a few more are on their way already.
+  static constexpr std::int64_t kWindowBytes = 8 << 20;
   // The most that the results announced in one message may take.
   static constexpr std::size_t kMaxResultsBytes = 512 << 10;
   static constexpr std::size_t kMaxSegments = 32 << 10;
@@ -98,9 +105,17 @@ class ChunkSource {
     bool is_stretch() const { return mapped_file != nullptr && mapped_end - mapped_begin == size_bytes; }
   };
 
-  // Whether a block of a file is just what fills a message.
-  bool keeps_checksums() const { return io_ == IoMode::kMmap && buffers_->buffer_bytes() == MappedFile::kBlockBytes; }
+  // True if runs of a file are added by their place in it, and read or referred to when they are complete.
+  bool adds_runs() const { return io_ == IoMode::kMmap || plan_.checksums_only; }
+  // True if a block of a file is exactly what fills a message.
+  bool keeps_checksums() const { return adds_runs() && buffers_->buffer_bytes() == MappedFile::kBlockBytes; }
 
+  // The window that the next data belongs to.
+  SentWindow& Window();
+  // Adds the file to it.
+  void Touch(const std::shared_ptr<const MappedFile>& file);
+  // Counts the message's data, and closes the window if it is full or the last.
+  void CloseWindow(std::int64_t data_bytes);
   void AnnounceResults(v1::Chunk& head);
   absl::Status AddSegments(v1::Chunk& head, Data& data);
   void FindStretches();
@@ -121,15 +136,21 @@ class ChunkSource {
   // The same for one whole block, with its checksum.
   absl::Status FlushBlock(Data& data);
   void FlushGathered(Data& data);
+  // Reads a run into the pooled buffer.
+  absl::Status ReadRun(const MappedFile& file, std::int64_t begin, std::int64_t size_bytes, Data& data);
   // Bytes that `memory` keeps alive, as gRPC holds them.
-  grpc::Slice SliceOf(std::span<const std::byte> bytes, std::shared_ptr<const void> memory) const;
+  grpc::Slice SliceOf(std::span<const std::byte> bytes, std::shared_ptr<const void> memory);
 
   StreamPlan plan_;
   IoMode io_;
   const std::shared_ptr<BufferPool> buffers_;
-  const std::shared_ptr<PinnedBytes> pinned_;
-  std::shared_ptr<void> in_flight_;
-  std::vector<std::size_t> order_;  // of the reads that have bytes to send
+  const std::shared_ptr<InFlightBytes> in_flight_;
+  const SentWindow::OnReleased on_released_;
+  std::shared_ptr<SentWindow> window_;  // null while it has no data
+  std::int64_t windows_ = 0;            // that were begun
+  std::int64_t window_bytes_ = 0;       // of data in it
+  std::int64_t sent_bytes_ = 0;         // of data, in the messages taken
+  std::vector<std::size_t> order_;      // of the reads that have bytes to send
   // Of each of those: where in the file the bytes end that follow its first and each other, in it and, if it is one
   // run, in the reads behind it.
   std::vector<std::int64_t> stretch_ends_;

@@ -4,33 +4,10 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "lib/wire/chunk_encoder.h"
 #include "lib/wire/status_conversion.h"
 
 namespace tensorferry::server {
-
-class ChunkStream::InFlight {
- public:
-  InFlight(std::weak_ptr<ChunkStream> stream, WorkerPool& releases) : stream_(std::move(stream)), releases_(releases) {}
-  InFlight(const InFlight&) = delete;
-  InFlight& operator=(const InFlight&) = delete;
-
-  // May run deep inside gRPC, with its locks held: what is due is done on another thread.
-  ~InFlight() {
-    const std::shared_ptr<ChunkStream> stream = stream_.lock();
-    if (stream == nullptr) return;
-    releases_.Schedule([stream] {
-      {
-        const std::lock_guard lock(stream->mutex_);
-        stream->released_ = true;
-      }
-      stream->Advance();
-    });
-  }
-
- private:
-  const std::weak_ptr<ChunkStream> stream_;
-  WorkerPool& releases_;
-};
 
 void ChunkStream::Start(StreamPlan plan, StreamRegistry::Ticket ticket, RpcMetrics::Call count, StreamCall& call,
                         const StreamResources& resources) {
@@ -38,10 +15,16 @@ void ChunkStream::Start(StreamPlan plan, StreamRegistry::Ticket ticket, RpcMetri
   stream->self_ = stream;
   call.set_reactor(stream.get());
   std::optional<Message> copy;
-  if (resources.io == IoMode::kMmap) copy = CopyFromCache(plan, resources);
+  if (resources.io == IoMode::kMmap && !plan.checksums_only) copy = CopyFromCache(plan, resources);
   if (!copy) {
-    stream->source_.emplace(std::move(plan), resources.io, resources.buffers, resources.pinned,
-                            std::make_shared<InFlight>(stream, *resources.releases));
+    const std::shared_ptr<BufferPool>& buffers = plan.checksums_only ? resources.block_buffers : resources.buffers;
+    // May be called deep inside gRPC, with its locks held: what is due is done on another thread.
+    stream->source_.emplace(std::move(plan), resources.io, buffers, resources.in_flight_bytes,
+                            [weak = std::weak_ptr(stream), releases = resources.releases](SentWindow::Contents window) {
+                              if (std::shared_ptr<ChunkStream> alive = weak.lock(); alive != nullptr) {
+                                releases->Schedule([alive, window = std::move(window)] { alive->OnReleased(window); });
+                              }
+                            });
   }
   resources.registry->Watch(stream);
   if (copy) {
@@ -70,8 +53,8 @@ std::optional<ChunkStream::Message> ChunkStream::CopyFromCache(const StreamPlan&
     if (size > read.slice.run_bytes()) runs += size / read.slice.run_bytes();
   }
   if (runs > kMaxCachedRuns) return std::nullopt;
-  ChunkSource source(plan, IoMode::kPreadCached, resources.buffers, resources.pinned, nullptr);
-  absl::StatusOr<Message> message = source.Next();
+  ChunkSource source(plan, IoMode::kPreadCached, resources.buffers, resources.in_flight_bytes, nullptr);
+  absl::StatusOr<Message> message = source.Next(/*confirmed_size_bytes=*/plan.header.size_bytes());
   // What was copied before the files were found unchanged is sound, whatever becomes of them.
   if (!message.ok() || !source.done() || !source.CheckUnchanged().ok()) return std::nullopt;
   return *std::move(message);
@@ -86,6 +69,41 @@ void ChunkStream::Answer(Message message) {
     source_done_ = finished_ = answered_ = true;
   }
   call_.WriteAndFinish(written_.bytes);
+}
+
+void ChunkStream::ConfirmAndFinish(std::int64_t size_bytes) {
+  v1::Chunk chunk;
+  chunk.set_confirmed_size_bytes(size_bytes);
+  {
+    const std::lock_guard lock(mutex_);
+    written_ = Message{.bytes = wire::EncodeChunk(chunk, {}), .data_bytes = 0};
+    write_started_ = StreamRegistry::Clock::now();
+    answered_ = true;
+  }
+  call_.WriteAndFinish(written_.bytes);
+}
+
+void ChunkStream::OnReleased(const SentWindow::Contents& window) {
+  absl::Status status;
+  for (const std::shared_ptr<const MappedFile>& file : window.files) {
+    status = file->CheckUnchanged();
+    if (!status.ok()) break;
+  }
+  bool due = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!status.ok() && status_.ok()) status_ = status;
+    released_.emplace(window.index, window.end_bytes);
+    for (auto next = released_.begin(); next != released_.end() && next->first == next_window_;) {
+      confirmed_bytes_ = next->second;
+      ++next_window_;
+      next = released_.erase(next);
+    }
+    if (window.is_last) window_count_ = window.index + 1;
+    all_released_ = next_window_ == window_count_;
+    due = all_released_ || !status_.ok();
+  }
+  if (due) Advance();
 }
 
 void ChunkStream::Prepare() {
@@ -137,7 +155,17 @@ absl::StatusOr<ChunkStream::Message> ChunkStream::NextMessage() {
   if (!source_->started()) {
     if (absl::Status status = source_->CheckUnchanged(); !status.ok()) return status;
   }
-  return source_->Next();
+  std::int64_t confirmed = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    confirmed = NextConfirmation();
+  }
+  return source_->Next(confirmed);
+}
+
+std::int64_t ChunkStream::NextConfirmation() {
+  if (confirmed_bytes_ == told_bytes_) return 0;
+  return told_bytes_ = confirmed_bytes_;
 }
 
 void ChunkStream::Advance() {
@@ -145,13 +173,14 @@ void ChunkStream::Advance() {
   grpc::WriteOptions options;
   bool prepare = false;
   std::optional<absl::Status> finish;
+  std::int64_t confirmed = 0;
   {
     const std::lock_guard lock(mutex_);
     if (finished_) return;
     const bool can_prepare = status_.ok() && !preparing_ && !source_done_;
     // What needs no worker needs not be prepared in advance either.
     const bool next_is_ready = can_prepare && source_->NextIsReady();
-    if (next_is_ready && !writing_ && ready_.empty()) AddReady(source_->Next());
+    if (next_is_ready && !writing_ && ready_.empty()) AddReady(source_->Next(NextConfirmation()));
     if (status_.ok() && !writing_ && !ready_.empty()) {
       written_.bytes.Swap(&ready_.front().bytes);
       written_.data_bytes = ready_.front().data_bytes;
@@ -163,17 +192,25 @@ void ChunkStream::Advance() {
       if (!(source_done_ && ready_.empty()) && written_.bytes.Length() > chunk_bytes_) options.set_buffer_hint();
     }
     if (can_prepare && !next_is_ready && ready_.size() <= MaxReady() / 2) preparing_ = prepare = true;
-    const bool sent = source_done_ && ready_.empty() && released_;
+    const bool sent = source_done_ && ready_.empty() && all_released_;
     if (!writing_ && !preparing_ && (!status_.ok() || sent)) {
       finished_ = true;
       finish = status_;
+      confirmed = confirmed_bytes_;
     }
   }
   // Outside the lock: gRPC may call back from within these. Until the prepared message is there nothing can finish, so
   // the stream is alive when the write returns; after Finish it may not be.
   if (prepare) workers_.Schedule([stream = shared_from_this()] { stream->Prepare(); });
   if (write) call_.StartWrite(written_.bytes, options);
-  if (finish) Finish(finish->ok() ? source_->CheckUnchanged() : *finish);
+  if (!finish) return;
+  // Also those files that no byte was read of.
+  if (finish->ok()) *finish = source_->CheckUnchanged();
+  if (finish->ok() && confirmed > 0) {
+    ConfirmAndFinish(confirmed);
+  } else {
+    Finish(*finish);
+  }
 }
 
 void ChunkStream::Finish(const absl::Status& status) {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -24,7 +25,9 @@ namespace tensorferry::server {
 struct StreamResources {
   IoMode io = IoMode::kMmap;
   std::shared_ptr<BufferPool> buffers;
-  std::shared_ptr<PinnedBytes> pinned;
+  // Of one block each, for streams of checksums.
+  std::shared_ptr<BufferPool> block_buffers;
+  std::shared_ptr<InFlightBytes> in_flight_bytes;
   WorkerPool* workers = nullptr;
   // Does what is due when gRPC has let go of a stream's data. Not the workers: all of them may be waiting for disks,
   // and what is in memory must not wait with them.
@@ -35,9 +38,10 @@ struct StreamResources {
 
 // Sends a plan to a client, with one write in flight. What is in memory as it has to be sent is put into messages when
 // it is due; other messages are prepared meanwhile by the workers, a few at a time, because waking a worker takes as
-// long as preparing a message. The stream succeeds only after gRPC has let go of the last byte and the files have been
-// found unchanged after that: before it, a change to a file could still have reached the client as part of a result
-// that looks whole. What is small and in the page cache is copied, checked, and sent with its status.
+// long as preparing a message. Data is confirmed to the client window by window, when gRPC has released it and its
+// files have been found unchanged after that: before, a change to a file could still reach the client as part of a
+// result that looks whole. The stream succeeds when all windows are confirmed. What is small and in the page cache is
+// copied, checked, and sent with its confirmation and status.
 class ChunkStream final : public StreamCall::Reactor,
                           public StreamRegistry::Stream,
                           public std::enable_shared_from_this<ChunkStream> {
@@ -53,9 +57,6 @@ class ChunkStream final : public StreamCall::Reactor,
   void End(const absl::Status& error) override;
 
  private:
-  // Referred to by every slice that gRPC holds; tells the stream when the last is gone.
-  class InFlight;
-
   using Message = ChunkSource::Message;
 
   ChunkStream(StreamRegistry::Ticket ticket, RpcMetrics::Call count, StreamCall& call,
@@ -75,9 +76,15 @@ class ChunkStream final : public StreamCall::Reactor,
   static std::optional<Message> CopyFromCache(const StreamPlan& plan, const StreamResources& resources);
   // Sends that.
   void Answer(Message message);
+  // Sends the last confirmation with the status.
+  void ConfirmAndFinish(std::int64_t size_bytes);
+  // A window was released: checks its files.
+  void OnReleased(const SentWindow::Contents& window);
   // Makes messages until enough wait.
   void Prepare();
   absl::StatusOr<Message> NextMessage();
+  // The number of bytes that the next message may confirm; 0: none that were not confirmed before. With mutex_ held.
+  std::int64_t NextConfirmation();
   // Lets another worker bring in what later messages will need, while this thread makes the next.
   void ReadAhead();
   // With mutex_ held.
@@ -103,7 +110,12 @@ class ChunkStream final : public StreamCall::Reactor,
   bool preparing_ = false;
   bool writing_ = false;
   bool source_done_ = false;
-  bool released_ = false;  // gRPC holds no data any more
+  std::map<std::int64_t, std::int64_t> released_;  // windows that came before an earlier one: index, end
+  std::int64_t next_window_ = 0;                   // the first that was not released
+  std::int64_t window_count_ = -1;                 // once the last was released
+  std::int64_t confirmed_bytes_ = 0;               // of the data, from its beginning
+  std::int64_t told_bytes_ = 0;                    // that a message says are confirmed
+  bool all_released_ = false;                      // gRPC holds no data any more
   bool finished_ = false;
   bool answered_ = false;  // all at once: the last step was taken, but maybe not by the client
   bool done_ = false;      // and the call is about to go

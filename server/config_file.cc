@@ -15,7 +15,7 @@
 namespace tensorferry::server {
 namespace {
 
-constexpr const char* kEnvironment = "TENSORFERRY_CONFIG";
+constexpr const char* kEnvironment = "TENSORFERRYD_CONFIG";
 
 bool IsSet(const std::string& variable) {
   const char* const value = variable.empty() ? nullptr : std::getenv(variable.c_str());

@@ -15,7 +15,8 @@ absl::StatusOr<StreamPlan> PlanGetFile(const Catalog& catalog, const v1::GetFile
   absl::StatusOr<std::shared_ptr<const Model>> model = FindModel(catalog, request.model(), request.generation());
   if (!model.ok()) return model.status();
   StreamPlan plan(*std::move(model));
-  const absl::Status status = AddFile(request.file(), request.read_offset(), request.read_limit(), plan);
+  plan.checksums_only = request.checksums_only();
+  const absl::Status status = AddFile(request.file(), request.read_offset(), LimitOf(request), plan);
   if (status.ok()) return plan;
   return absl::Status(status.code(),
                       fmt::format("model {}: {}", Quote(request.model()), std::string(status.message())));

@@ -9,14 +9,17 @@
 
 #include "absl/status/status.h"
 #include "server/model_proto.h"
+#include "server/page.h"
 #include "server/stream_plan.h"
 #include "tensorferry/quote.h"
 
 namespace tensorferry::server {
 namespace {
 
-// Below the 4 MiB that gRPC clients accept.
-constexpr std::size_t kMaxResponseBytes = 4'000'000;
+// A page of files stays below this and one more such file, and so below the 4 MiB that gRPC clients accept.
+constexpr std::size_t kMaxMetadataBytes = 1 << 20;
+// The most that an entry of the map takes in addition to its key and value.
+constexpr std::size_t kEntryOverheadBytes = 18;
 
 v1::FileKind ToProto(ModelFile::Kind kind) {
   switch (kind) {
@@ -30,11 +33,28 @@ v1::FileKind ToProto(ModelFile::Kind kind) {
   return v1::FILE_KIND_UNSPECIFIED;
 }
 
+// Adds the metadata, if it fits.
+void AddMetadata(const safetensors::Metadata& metadata, v1::ModelFile& file) {
+  std::size_t size = 0;
+  for (const auto& [key, value] : metadata) size += key.size() + value.size() + kEntryOverheadBytes;
+  if (size > kMaxMetadataBytes) {
+    file.set_metadata_omitted(true);
+    return;
+  }
+  for (const auto& [key, value] : metadata) (*file.mutable_metadata())[key] = value;
+}
+
 }  // namespace
 
 absl::StatusOr<v1::GetMetadataResponse> GetMetadata(const Catalog& catalog, const v1::GetMetadataRequest& request) {
+  absl::StatusOr<Page> page = Page::Create(request.page_size(), request.page_token());
+  if (!page.ok()) return page.status();
   const absl::StatusOr<std::shared_ptr<const Model>> found = FindModel(catalog, request.model(), request.generation());
   if (!found.ok()) return found.status();
+  if (!page->first() && page->generation() != (*found)->tree_digest()) {
+    return absl::AbortedError(fmt::format("model {} changed since the previous page; begin again with the first page",
+                                          Quote(request.model())));
+  }
   v1::GetMetadataResponse response;
   *response.mutable_model() = server::ToProto(request.model(), catalog.entries().find(request.model())->second);
   if (request.has_tensor()) {
@@ -46,19 +66,20 @@ absl::StatusOr<v1::GetMetadataResponse> GetMetadata(const Catalog& catalog, cons
     *response.mutable_tensor() = server::ToProto((*found)->tensor(*index));
     return response;
   }
+  response.set_tree_digest((*found)->tree_digest());
   for (const ModelFile& file : (*found)->files()) {
+    if (!page->first() && file.name <= page->after()) continue;
+    if (page->full()) {
+      response.set_next_page_token(Page::MakeToken(response.files().rbegin()->name(), (*found)->tree_digest()));
+      break;
+    }
     v1::ModelFile& added = *response.add_files();
     added.set_name(file.name);
     added.set_kind(ToProto(file.kind));
     added.set_size_bytes(file.file->size_bytes());
-    added.set_fingerprint(file.fingerprint);
-    if (file.tensors == nullptr) continue;
-    for (const auto& [key, value] : file.tensors->header().metadata()) (*added.mutable_metadata())[key] = value;
-  }
-  if (const std::size_t size = response.ByteSizeLong(); size > kMaxResponseBytes) {
-    return absl::ResourceExhaustedError(
-        fmt::format("model {}: its metadata takes {} bytes, one message holds {}; read the files' headers with GetFile",
-                    Quote(request.model()), size, kMaxResponseBytes));
+    added.set_digest(file.digest);
+    if (file.tensors != nullptr) AddMetadata(file.tensors->header().metadata(), added);
+    page->Add(added.ByteSizeLong());
   }
   return response;
 }

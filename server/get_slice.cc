@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/get_slice.h"
 
+#include "absl/status/status.h"
+
 namespace tensorferry::server {
 
 absl::StatusOr<StreamPlan> PlanGetSlice(const Catalog& catalog, const v1::GetSliceRequest& request) {
-  v1::Read read;
-  read.set_tensor(request.tensor());
-  if (request.has_slice()) *read.mutable_slice() = request.slice();
-  read.set_read_offset(request.read_offset());
-  read.set_read_limit(request.read_limit());
-  return PlanOneRead(catalog, request.model(), request.generation(), read);
+  if (!request.has_read()) return absl::InvalidArgumentError("the request has no read");
+  return PlanOneRead(catalog, request.model(), request.generation(), request.read());
 }
 
 }  // namespace tensorferry::server

@@ -15,11 +15,13 @@ absl::StatusOr<StreamPlan> PlanGetTensors(const Catalog& catalog, const v1::GetT
   absl::StatusOr<std::shared_ptr<const Model>> model = FindModel(catalog, request.model(), request.generation());
   if (!model.ok()) return model.status();
   StreamPlan plan(*std::move(model));
+  plan.checksums_only = request.checksums_only();
   plan.reads.reserve(static_cast<std::size_t>(request.reads_size()));
   for (int i = 0; i < request.reads_size(); ++i) {
     if (const absl::Status status = AddRead(request.reads(i), plan); !status.ok()) {
-      return absl::Status(status.code(), fmt::format("model {}: read {}: {}", Quote(request.model()), i,
-                                                     std::string(status.message())));
+      const std::string which = request.reads_size() == 1 ? "" : fmt::format("read {}: ", i);
+      return absl::Status(status.code(),
+                          fmt::format("model {}: {}{}", Quote(request.model()), which, std::string(status.message())));
     }
   }
   return plan;

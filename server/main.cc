@@ -30,6 +30,7 @@
 #include "server/server.h"
 #include "tensorferry/storage/bus_errors.h"
 #include "tensorferry/storage/catalog.h"
+#include "tensorferry/version.h"
 
 namespace tensorferry::server {
 namespace {
@@ -89,13 +90,13 @@ bool EndSignalWithin(std::chrono::milliseconds time) {
   return signal > 0;
 }
 
-// Scans the root, which may take long, with full fingerprints above all; a signal that ends the server ends it:
+// Scans the root, which may take long, with --verify full above all; a signal that ends the server ends it:
 // CANCELLED.
 absl::StatusOr<std::shared_ptr<const Catalog>> LoadCatalog(const Options& options, Metrics& metrics) {
   const auto started = std::chrono::steady_clock::now();
   std::stop_source stop;
   auto loading = std::async(std::launch::async, [&options, token = stop.get_token()] {
-    return Catalog::Load(options.root, {.fingerprint = options.fingerprint, .stop = token});
+    return Catalog::Load(options.root, {.verify = options.verify, .stop = token});
   });
   while (loading.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
     if (EndSignalWithin(std::chrono::milliseconds(20))) stop.request_stop();
@@ -189,7 +190,7 @@ int Main(int argc, char** argv) {
     if (!started.ok()) return Fail(started.status(), *options);
     server = *std::move(started);
   }
-  CatalogWatcher watcher(options->root, options->fingerprint, options->rescan_interval, server->catalog(), *metrics);
+  CatalogWatcher watcher(options->root, options->verify, options->scan_interval, server->catalog(), *metrics);
   state.BeginServing(*server);
   TellAddresses(*server, admin->get());
 

@@ -15,11 +15,11 @@ v1::Model ToProto(std::string_view name, const Catalog::Entry& entry) {
   proto.set_name(std::string(name));
   if (!model.ok()) {
     proto.set_state(v1::MODEL_STATE_FAILED);
-    proto.set_state_reason(std::string(model.status().message()));
+    proto.set_error(std::string(model.status().message()));
     return proto;
   }
   proto.set_state(v1::MODEL_STATE_READY);
-  proto.set_state_reason(std::string(entry.replacement.message()));
+  proto.set_replacement_error(std::string(entry.replacement.message()));
   proto.set_generation((*model)->generation());
   proto.set_tensor_count(static_cast<std::int64_t>((*model)->tensor_count()));
   proto.set_file_count((*model)->safetensors_file_count());

@@ -32,7 +32,7 @@ struct Options {
   // Empty: no tokens.
   std::string token_file;
   bool reflection = false;
-  FingerprintMode fingerprint = FingerprintMode::kSampled;
+  Verify verify = Verify::kHeaders;
   IoMode io = IoMode::kMmap;
   std::size_t chunk_bytes = std::size_t{1} << 20;
   int workers = 16;
@@ -43,7 +43,7 @@ struct Options {
   std::chrono::seconds max_connection_age = std::chrono::minutes(30);
   StreamLimits stream_limits;
   // How often the root is scanned again; 0: only after hints of the system and SIGHUP.
-  std::chrono::seconds rescan_interval = std::chrono::seconds(3);
+  std::chrono::seconds scan_interval = std::chrono::seconds(3);
   // How long it goes on as before, but not ready, once it was told to end.
   std::chrono::milliseconds lame_duck = std::chrono::seconds(5);
   // How long streams then have to finish.
@@ -56,7 +56,7 @@ struct Options {
   bool check_config = false;
 };
 
-// Reads the command line, the environment (TENSORFERRY_<FLAG>) and the config file, in this order of precedence.
+// Reads the command line, the environment (TENSORFERRYD_<FLAG>) and the config file, in this order of precedence.
 // Returns nothing if the program shall end with `exit_code`: what there is to say (help, version, what is wrong) has
 // been printed.
 std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code);

@@ -124,7 +124,8 @@ Server::Server(const Options& options, std::shared_ptr<const Catalog> catalog, s
       releases_(1),
       resources_{.io = options.io,
                  .buffers = BufferPool::Create(options.chunk_bytes),
-                 .pinned = streams_.pinned_bytes(),
+                 .block_buffers = BufferPool::Create(MappedFile::kBlockBytes),
+                 .in_flight_bytes = streams_.in_flight_bytes(),
                  .workers = &workers_,
                  .releases = &releases_,
                  .registry = &streams_,
@@ -182,7 +183,7 @@ std::int64_t Server::Shutdown(std::chrono::steady_clock::time_point deadline, co
 Levels Server::levels() const {
   const Catalog::Counts models = catalog_.Get()->CountListed();
   return {.active_streams = active_streams(),
-          .pinned_bytes = resources_.pinned->value(),
+          .in_flight_bytes = resources_.in_flight_bytes->value(),
           .models_ready = models.ready,
           .models_failed = models.failed};
 }

@@ -40,10 +40,10 @@ absl::Status Add(PlannedRead read, std::int64_t read_offset, std::int64_t read_l
         fmt::format("read_offset {} and read_limit {} must not be negative", read_offset, read_limit));
   }
   if (read_offset > size) {
-    return absl::OutOfRangeError(fmt::format("read_offset {} is behind the result of {} bytes", read_offset, size));
+    return absl::OutOfRangeError(fmt::format("read_offset {} is beyond the result of {} bytes", read_offset, size));
   }
   read.result_begin = read_offset;
-  read.result_end = read_limit == 0 ? size : read_offset + std::min(read_limit, size - read_offset);
+  read.result_end = read_offset + std::min(read_limit, size - read_offset);
   plan.header.set_read_count(plan.header.read_count() + 1);
   plan.header.set_size_bytes(plan.header.size_bytes() + read.result_end - read.result_begin);
   plan.reads.push_back(std::move(read));
@@ -63,6 +63,7 @@ absl::StatusOr<std::shared_ptr<const Model>> FindModel(const Catalog& catalog, c
 
 StreamPlan::StreamPlan(std::shared_ptr<const Model> whose) : model(std::move(whose)) {
   header.set_generation(model->generation());
+  header.set_instance(model->instance());
 }
 
 absl::Status AddRead(const v1::Read& read, StreamPlan& plan) {
@@ -78,7 +79,7 @@ absl::Status AddRead(const v1::Read& read, StreamPlan& plan) {
                       .source_offset = tensor.file->tensors->data_offset() + tensor.view.begin,
                       .source_size_bytes = tensor.view.size_bytes(),
                       .slice = *std::move(slice)};
-  const absl::Status added = Add(std::move(planned), read.read_offset(), read.read_limit(), plan);
+  const absl::Status added = Add(std::move(planned), read.read_offset(), LimitOf(read), plan);
   return added.ok() ? added : WithSubject("tensor", read.tensor(), added);
 }
 
@@ -92,7 +93,8 @@ absl::Status AddFile(const std::string& file, std::int64_t read_offset, std::int
                       .source_offset = 0,
                       .source_size_bytes = size,
                       .slice = SlicePlan::Whole(std::span(&size, 1), size)};
-  plan.header.set_fingerprint(found->fingerprint);
+  plan.header.set_digest(found->digest);
+  plan.header.set_instance(found->file->instance());
   const absl::Status added = Add(std::move(planned), read_offset, read_limit, plan);
   return added.ok() ? added : WithSubject("file", file, added);
 }

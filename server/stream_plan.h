@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -41,6 +42,8 @@ struct StreamPlan {
   std::shared_ptr<const Model> model;  // null once the names and dtypes of the reads are not needed any more
   v1::StreamHeader header;
   std::vector<PlannedRead> reads;  // in the order of the request
+  // Send the checksums of the data instead of the data.
+  bool checksums_only = false;
   // The place of the tensor behind the last one in the model's order of names: most plans ask for it next.
   std::size_t next_tensor = 0;
 };
@@ -54,10 +57,16 @@ absl::StatusOr<std::shared_ptr<const Model>> FindModel(const Catalog& catalog, c
 // does not fit, or a negative offset or limit; OUT_OF_RANGE: the offset is behind the result's end.
 absl::Status AddRead(const v1::Read& read, StreamPlan& plan);
 
+// Returns the limit that a message sets; without one, more than any result has.
+template <typename Message>
+std::int64_t LimitOf(const Message& message) {
+  return message.has_read_limit() ? message.read_limit() : std::numeric_limits<std::int64_t>::max();
+}
+
 // Adds a file as it is on disk. Errors: as AddRead.
 absl::Status AddFile(const std::string& file, std::int64_t read_offset, std::int64_t read_limit, StreamPlan& plan);
 
-// The answer to a request for one read.
+// Returns the plan for a request with one read. Errors: as FindModel and AddRead, which it names the model in.
 absl::StatusOr<StreamPlan> PlanOneRead(const Catalog& catalog, const std::string& model, const std::string& generation,
                                        const v1::Read& read);
 

@@ -31,15 +31,15 @@ absl::StatusOr<StreamRegistry::Ticket> StreamRegistry::Admit() {
     return Refused(
         fmt::format("the server has {} streams already, the most it may have (--max-streams)", limits_.max_streams));
   }
-  if (limits_.max_pinned_bytes > 0 && pinned_bytes_->value() >= limits_.max_pinned_bytes) {
-    return Refused(fmt::format("the server's streams hold {} bytes, the most they may hold (--max-pinned-bytes)",
-                               limits_.max_pinned_bytes));
+  if (limits_.max_in_flight_bytes > 0 && in_flight_bytes_->value() >= limits_.max_in_flight_bytes) {
+    return Refused(fmt::format("the server's streams hold {} bytes, the most they may hold (--max-in-flight-bytes)",
+                               limits_.max_in_flight_bytes));
   }
   return ticket;
 }
 
 bool StreamRegistry::ShortOfMemory() const {
-  return limits_.max_pinned_bytes > 0 && pinned_bytes_->value() >= limits_.max_pinned_bytes / 2;
+  return limits_.max_in_flight_bytes > 0 && in_flight_bytes_->value() >= limits_.max_in_flight_bytes / 2;
 }
 
 void StreamRegistry::Watch(std::weak_ptr<Stream> stream) {

@@ -15,7 +15,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "server/pinned_bytes.h"
+#include "server/in_flight_bytes.h"
 
 namespace tensorferry::server {
 
@@ -23,7 +23,7 @@ namespace tensorferry::server {
 struct StreamLimits {
   int max_streams = 1024;
   // Of data in messages that gRPC has not let go of, over all streams.
-  std::int64_t max_pinned_bytes = std::int64_t{1} << 30;
+  std::int64_t max_in_flight_bytes = std::int64_t{1} << 30;
   // For the client to take one message.
   std::chrono::milliseconds stall_timeout = std::chrono::seconds(60);
   std::chrono::milliseconds max_duration = std::chrono::hours(24);
@@ -66,7 +66,7 @@ class StreamRegistry {
   // they hold as much as they may.
   absl::StatusOr<Ticket> Admit();
   // What all streams hold. It may outlive the registry.
-  const std::shared_ptr<PinnedBytes>& pinned_bytes() const { return pinned_bytes_; }
+  const std::shared_ptr<InFlightBytes>& in_flight_bytes() const { return in_flight_bytes_; }
   // Whether streams are to keep no more ready than they need: they hold half of what they may.
   bool ShortOfMemory() const;
   // Has the stream looked after for as long as it lives.
@@ -87,7 +87,7 @@ class StreamRegistry {
   std::vector<std::shared_ptr<Stream>> Running();
 
   const StreamLimits limits_;
-  const std::shared_ptr<PinnedBytes> pinned_bytes_ = std::make_shared<PinnedBytes>();
+  const std::shared_ptr<InFlightBytes> in_flight_bytes_ = std::make_shared<InFlightBytes>();
   std::atomic<long> active_ = 0;
   std::mutex mutex_;
   std::condition_variable_any wake_;

@@ -50,25 +50,27 @@ endfunction()
 tensorferry_test(tensor_test
   SOURCES tensor/dtype_test.cc tensor/quote_test.cc tensor/slice_plan_oracle_test.cc tensor/slice_plan_test.cc
           tensor/slice_test.cc checksum/crc32c_combine_test.cc checksum/crc32c_test.cc
+          checksum/sha256_test.cc
   LIBRARIES tensorferry::tensor tensorferry::checksum)
 tensorferry_test(safetensors_test
   SOURCES safetensors/header_cases_json.cc safetensors/header_cases_tensors.cc safetensors/header_mutation_test.cc
           safetensors/header_test.cc safetensors/index_test.cc safetensors/name_order_test.cc safetensors/writer_test.cc
   LIBRARIES tensorferry::safetensors)
 tensorferry_test(storage_test
-  SOURCES storage/catalog_test.cc storage/catalog_tree_test.cc storage/generation_test.cc storage/known_digest_test.cc
-          storage/mapped_file_test.cc storage/model_test.cc storage/reload_broken_test.cc storage/reload_test.cc
+  SOURCES storage/catalog_test.cc storage/catalog_tree_test.cc storage/generation_test.cc storage/instance_test.cc
+          storage/known_digest_test.cc storage/mapped_file_test.cc storage/model_test.cc
+          storage/reload_broken_test.cc storage/reload_test.cc storage/replacement_test.cc
           storage/safetensors_file_test.cc
   LIBRARIES tensorferry::safetensors)
 tensorferry_test(wire_test SOURCES wire/chunk_test.cc wire/retry_info_test.cc LIBRARIES tensorferry::wire tensorferry::checksum)
 tensorferry_test(client_test
-  SOURCES client/assembler_test.cc client/fetch_plan_test.cc client/resume_test.cc client/retry_policy_test.cc
-          client/checked_copy_test.cc
+  SOURCES client/assembler_test.cc client/automatic_connections_test.cc client/fetch_plan_test.cc client/read_tracker_test.cc client/resume_test.cc client/retry_policy_test.cc
+          client/checked_copy_test.cc client/checksum_comparison_test.cc client/manifest_test.cc client/running_crc_test.cc
           testing/fault_server.cc
   LIBRARIES tensorferry::client tensorferry::wire tensorferry::checksum)
 tensorferry_test(server_test
   SOURCES server/access_test.cc server/admin_test.cc server/chunk_source_failure_test.cc server/chunk_source_slice_test.cc
-          server/chunk_source_test.cc server/listening_sockets_test.cc server/log_test.cc server/names_test.cc
+          server/chunk_source_test.cc server/chunk_source_window_test.cc server/chunk_source_checksum_test.cc server/listening_sockets_test.cc server/log_test.cc server/names_test.cc
           server/token_table_test.cc server/worker_pool_test.cc
   LIBRARIES tensorferry::server)
 tensorferry_test(security_test
@@ -79,27 +81,30 @@ tensorferry_test(secure_fetch_test
   LIBRARIES tensorferry::server tensorferry::client tensorferry_test_certificates)
 tensorferry_test(slow_storage_test SOURCES e2e/slow_storage_test.cc LIBRARIES tensorferry::server tensorferry::client)
 tensorferry_test(fetch_test SOURCES e2e/fetch_test.cc LIBRARIES tensorferry::server tensorferry::client)
+tensorferry_test(identity_test
+  SOURCES e2e/identity_test.cc e2e/confirmation_test.cc testing/cutting_proxy.cc
+  LIBRARIES tensorferry::server tensorferry::client)
 tensorferry_test(cut_test
   SOURCES e2e/cut_test.cc e2e/failover_test.cc testing/cutting_proxy.cc
   LIBRARIES tensorferry::server tensorferry::client)
 add_subdirectory(cuda)
 
 tensorferry_python_test(reference_test safetensors/reference_test.py $<TARGET_FILE:tensorferry>)
-if(TENSORFERRY_WITH_CUDA)
-  list(APPEND TEST_ENVIRONMENT TENSORFERRY_FAKE_CUDA_DIR=${PROJECT_BINARY_DIR}/tests/fake_cuda)
-  # For a real GPU; with little to do also on the fake driver, so that it runs when one is there.
-  tensorferry_python_test(cuda_gpu_bench_test e2e/gpu_bench_test.py)
-  set_tests_properties(cuda_gpu_bench_test PROPERTIES
-    RUN_SERIAL ON TIMEOUT 1200 SKIP_REGULAR_EXPRESSION "not tested on a GPU")
-  tensorferry_python_test(cuda_bench_test e2e/gpu_bench_test.py)
-  set_property(TEST cuda_bench_test APPEND PROPERTY ENVIRONMENT
-    LD_LIBRARY_PATH=${PROJECT_BINARY_DIR}/tests/fake_cuda TENSORFERRY_GPU_BENCH_MIB=4)
-endif()
-foreach(TEST IN ITEMS admin changing_files cli_device cli_errors cli_get cli_list cli_pull config drain kill limits listing
-                      log memory proxy real_model reload reload_broken replicas resume scarce server_process sharded_model
-                      slice_oracle slow_network stock_client tls tls_rotation token)
+list(APPEND TEST_ENVIRONMENT TENSORFERRY_FAKE_CUDA_DIR=${PROJECT_BINARY_DIR}/tests/fake_cuda)
+# For a real GPU; with little to do also on the fake driver, so that it runs when one is there.
+tensorferry_python_test(cuda_gpu_bench_test e2e/gpu_bench_test.py)
+set_tests_properties(cuda_gpu_bench_test PROPERTIES
+  RUN_SERIAL ON TIMEOUT 1200 SKIP_REGULAR_EXPRESSION "not tested on a GPU")
+tensorferry_python_test(cuda_bench_test e2e/gpu_bench_test.py)
+set_property(TEST cuda_bench_test APPEND PROPERTY ENVIRONMENT
+  LD_LIBRARY_PATH=${PROJECT_BINARY_DIR}/tests/fake_cuda TENSORFERRY_GPU_BENCH_MIB=4)
+foreach(TEST IN ITEMS admin changing_files cli_device cli_errors cli_get cli_list cli_pull compatibility config drain kill
+                      limits listing log memory proto_readme proxy pull_identity real_model reload reload_broken replicas
+                      resume scarce server_process sharded_model slice_oracle slow_network stock_client tls tls_rotation
+                      token)
   tensorferry_python_test(e2e_${TEST}_test e2e/${TEST}_test.py)
 endforeach()
+set_tests_properties(e2e_compatibility_test PROPERTIES SKIP_RETURN_CODE 77) # without tests/previous.sh
 if(NOT TENSORFERRY_SANITIZE)
   # What it links would need the sanitizer, too.
   add_test(NAME install_test COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/install/install_test.sh ${PROJECT_BINARY_DIR} ${PROJECT_SOURCE_DIR})

@@ -55,7 +55,7 @@ absl::Status CheckRoom(std::int64_t needed_bytes) {
 absl::Status CheckRoomToConnect(int connections) { return CheckRoomFor(ThreadCount() * StackBytes(), connections); }
 
 absl::Status CheckRoomFor(std::int64_t size_bytes, int connections) {
-  return CheckRoom(size_bytes + kOwnBytes + connections * kConnectionBytes);
+  return CheckRoom(size_bytes + kOwnBytes + std::max(connections, 1) * kConnectionBytes);
 }
 
 }  // namespace tensorferry::cli

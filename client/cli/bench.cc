@@ -50,7 +50,7 @@ struct BenchOptions {
 };
 
 struct BenchResult {
-  // What the device is called; empty: it was host memory.
+  // The device's model; empty for host memory.
   std::string device_name;
   std::int64_t bytes = 0;
   double median_seconds = 0;
@@ -61,7 +61,7 @@ struct BenchResult {
   double latency_p99_seconds = 0;
 };
 
-// What one command measures with.
+// The inputs of all measurements of one command.
 struct BenchJob {
   const BenchOptions& options;
   const Client& client;
@@ -87,11 +87,11 @@ double Percentile(std::span<const double> sorted, double share) {
 absl::StatusOr<std::vector<TensorInfo>> ChooseTensors(const BenchJob& job) {
   const BenchOptions& options = job.options;
   if (options.tensor_given->count() == 0) {
-    auto tensors = job.client.ListTensors(options.model, {}, job.Fetch());
+    auto tensors = job.client.ListTensors(options.model, {}, job.Fetch().call());
     if (tensors.ok() && tensors->empty()) return absl::FailedPreconditionError("the model has no tensors");
     return tensors;
   }
-  auto tensor = job.client.GetTensorInfo(options.model, options.tensor, job.Fetch());
+  auto tensor = job.client.GetTensorInfo(options.model, options.tensor, job.Fetch().call());
   if (!tensor.ok()) return tensor.status();
   return std::vector{*std::move(tensor)};
 }
@@ -112,14 +112,10 @@ absl::Status MeasureThroughput(const BenchJob& job, std::span<const TensorInfo> 
   const auto memory = FetchMemory::Allocate(result.bytes, job.device);
   if (!memory.ok()) return memory.status();
 
-  std::vector<std::unique_ptr<Destination>> destinations;
   std::vector<Read> reads;
   std::int64_t position = 0;
   for (const TensorInfo& info : tensors) {
-    auto destination = memory->Part(position, info.size_bytes);
-    if (!destination.ok()) return destination.status();
-    destinations.push_back(*std::move(destination));
-    reads.push_back({info.name, std::nullopt, destinations.back().get()});
+    reads.push_back({.tensor = info.name, .into = memory->Part(position, info.size_bytes)});
     position += info.size_bytes;
   }
 
@@ -147,9 +143,7 @@ absl::Status MeasureLatency(const BenchJob& job, std::span<const TensorInfo> ten
   result.latency_bytes = read->size_bytes;
   const auto memory = FetchMemory::Allocate(read->size_bytes, job.device);
   if (!memory.ok()) return memory.status();
-  const auto destination = memory->Part(0, read->size_bytes);
-  if (!destination.ok()) return destination.status();
-  const std::array reads = {Read{read->tensor, read->slice, destination->get()}};
+  const std::array reads = {Read{read->tensor, read->slice, memory->Part(0, read->size_bytes)}};
 
   std::vector<double> seconds;
   for (int i = 0; i < job.options.latency_reads; ++i) {
@@ -182,12 +176,12 @@ absl::StatusOr<BenchResult> Bench(const BenchOptions& options, Interrupt& interr
   return result;
 }
 
-// Where the data went.
+// Returns the name of the memory that the data went to.
 std::string Place(const BenchOptions& options, const BenchResult& result) {
   if (!options.device.cuda_ordinal) return "memory";
-  const CudaOptions& ring = options.device.ring;
-  return fmt::format("cuda:{} ({}) by way of {} of {}", *options.device.cuda_ordinal, result.device_name,
-                     Counted(ring.slot_count, "slot"), HumanSize(ring.slot_bytes));
+  const CudaOptions& device = options.device.options;
+  return fmt::format("cuda:{} ({}) through {} of {}", *options.device.cuda_ordinal, result.device_name,
+                     Counted(device.staging_buffers, "staging buffer"), HumanSize(device.staging_buffer_bytes));
 }
 
 std::string Text(const BenchOptions& options, const BenchResult& result) {
@@ -206,8 +200,8 @@ std::string Json(const BenchOptions& options, const BenchResult& result) {
   if (options.device.cuda_ordinal) {
     json.Member("device", fmt::format("cuda:{}", *options.device.cuda_ordinal))
         .Member("device_name", result.device_name)
-        .Member("slot_bytes", options.device.ring.slot_bytes)
-        .Member("slots", std::int64_t{options.device.ring.slot_count});
+        .Member("staging_buffer_bytes", options.device.options.staging_buffer_bytes)
+        .Member("staging_buffers", std::int64_t{options.device.options.staging_buffers});
   }
   return json.Member("bytes", result.bytes)
       .Member("rounds", std::int64_t{options.rounds})

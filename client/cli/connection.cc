@@ -6,12 +6,39 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "client/cli/address_space.h"
 #include "tensorferry/quote.h"
 
 namespace tensorferry::cli {
+namespace {
+
+std::string_view WithoutSpaces(std::string_view text) {
+  const std::size_t begin = text.find_first_not_of(' ');
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(' ') + 1 - begin);
+}
+
+// Splits a comma-separated list. Errors: INVALID_ARGUMENT: an empty address.
+absl::StatusOr<std::vector<std::string>> ParseAddresses(std::string_view list) {
+  std::vector<std::string> addresses;
+  std::size_t begin = 0;
+  while (begin <= list.size()) {
+    const std::size_t end = std::min(list.find(',', begin), list.size());
+    addresses.emplace_back(WithoutSpaces(list.substr(begin, end - begin)));
+    if (addresses.back().empty()) {
+      return absl::InvalidArgumentError(fmt::format("an address is empty in {}", Quote(list)));
+    }
+    begin = end + 1;
+  }
+  return addresses;
+}
+
+}  // namespace
 
 CLI::Validator SecondsFrom(double least) {
   return CLI::Validator(
@@ -45,10 +72,10 @@ void AddServerOptions(CLI::App& command, ServerOptions& options) {
       ->capture_default_str();
   command
       .add_option("--connections", options.connections,
-                  "How many connections to spread data over, 1 to 64; one is best up to about 3 GB/s")
+                  "Connections to spread data over, 1 to 64; default: as many as the machine gains from, one for a "
+                  "small fetch")
       ->type_name("N")
-      ->check(CLI::Range(1, 64).description(""))
-      ->capture_default_str();
+      ->check(CLI::Range(1, 64).description(""));
   command
       .add_option("--retries", options.retries,
                   "Try again after this many failures in a row, if they may pass; any byte that arrives begins the "
@@ -76,7 +103,9 @@ absl::StatusOr<Client> Connect(const ServerOptions& options, const Deadline& dea
   client_options.connections = options.connections;
   options.security.Apply(client_options);
   client_options.retry.max_attempts = options.retries + 1;
-  return Client::Connect(options.address, client_options);
+  absl::StatusOr<std::vector<std::string>> addresses = ParseAddresses(options.address);
+  if (!addresses.ok()) return addresses.status();
+  return Client::Connect(*std::move(addresses), client_options);
 }
 
 std::string ServerName(const ServerOptions& options) { return Escape(options.address); }

@@ -21,7 +21,7 @@ struct ServerOptions {
   std::string address = "127.0.0.1:7070";
   double timeout_seconds = 0;
   double connect_timeout_seconds = 10;
-  int connections = 1;
+  int connections = 0;  // automatic
   int retries = 7;
   SecurityFlags security;
 };

@@ -11,7 +11,7 @@ namespace tensorferry::cli {
 
 absl::StatusOr<std::optional<CudaDevice>> DeviceFlags::Open() const {
   if (!cuda_ordinal) return std::nullopt;
-  absl::StatusOr<CudaDevice> device = CudaDevice::Open(*cuda_ordinal, ring);
+  absl::StatusOr<CudaDevice> device = CudaDevice::Open(*cuda_ordinal, options);
   if (!device.ok()) return device.status();
   return std::optional(*std::move(device));
 }
@@ -32,14 +32,17 @@ void AddDeviceFlags(CLI::App& command, const std::string& purpose, DeviceFlags& 
           purpose)
       ->type_name("cuda:N");
   command
-      .add_option("--slot-bytes", flags.ring.slot_bytes,
-                  "With --device: bytes of each slot of pinned memory that data passes, from 4096 to 1 GiB")
-      ->type_name("BYTES")
-      ->check(CLI::Range(4 << 10, 1 << 30).description(""))
-      ->capture_default_str();
-  command.add_option("--slots", flags.ring.slot_count, "With --device: how many of these slots there are, 2 to 64")
+      .add_option("--staging-buffers", flags.options.staging_buffers,
+                  "With --device: the number of staging buffers, pinned memory that data passes through, 2 to 64")
       ->type_name("N")
       ->check(CLI::Range(2, 64).description(""))
+      ->capture_default_str();
+  command
+      .add_option("--staging-buffer-bytes", flags.options.staging_buffer_bytes,
+                  "With --device: the size of each staging buffer, from 4KiB to 1GiB")
+      ->type_name("BYTES")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false).description(""))
+      ->check(CLI::Range(4 << 10, 1 << 30).description(""))
       ->capture_default_str();
 }
 

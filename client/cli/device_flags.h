@@ -11,17 +11,17 @@
 
 namespace tensorferry::cli {
 
-// The options of a command that may fetch into a GPU's memory.
+// The flags of a command that may fetch into a GPU's memory.
 struct DeviceFlags {
   // Absent: host memory.
   std::optional<int> cuda_ordinal;
-  CudaOptions ring;
+  CudaOptions options;
 
-  // The device, opened; nothing for host memory. Errors: those of CudaDevice::Open.
+  // Opens the device; returns nothing for host memory. Errors: those of CudaDevice::Open.
   absl::StatusOr<std::optional<CudaDevice>> Open() const;
 };
 
-// Adds them to `command`, which must not outlive `flags`. `purpose` is the help of --device.
+// Adds the flags to `command`, which must not outlive `flags`. `purpose` is the help of --device.
 void AddDeviceFlags(CLI::App& command, const std::string& purpose, DeviceFlags& flags);
 
 }  // namespace tensorferry::cli

@@ -28,7 +28,7 @@ std::int64_t AvailableMemoryBytes() {
 }
 
 absl::StatusOr<std::unique_ptr<std::byte[]>> AllocateTouched(std::int64_t size_bytes) {
-  // The kernel would promise more than there is, and end the program when it is touched.
+  // The kernel would promise more memory than there is, and kill the program when it touches it.
   const std::int64_t available = AvailableMemoryBytes();
   std::unique_ptr<std::byte[]> memory;
   if (size_bytes <= available) memory.reset(new (std::nothrow) std::byte[static_cast<std::size_t>(size_bytes)]);
@@ -57,14 +57,9 @@ absl::StatusOr<FetchMemory> FetchMemory::Allocate(std::int64_t size_bytes, const
   return memory;
 }
 
-absl::StatusOr<std::unique_ptr<Destination>> FetchMemory::Part(std::int64_t offset, std::int64_t size_bytes) const {
-  if (!device_) {
-    return std::make_unique<HostDestination>(std::span(host_.get() + offset, static_cast<std::size_t>(size_bytes)));
-  }
-  auto* const place = static_cast<std::byte*>(device_memory_->data()) + offset;
-  auto destination = CudaDestination::Create(*device_, place, size_bytes);
-  if (!destination.ok()) return destination.status();
-  return std::make_unique<CudaDestination>(*std::move(destination));
+Destination FetchMemory::Part(std::int64_t offset, std::int64_t size_bytes) const {
+  if (device_) return device_->Span(static_cast<std::byte*>(device_memory_->data()) + offset, size_bytes);
+  return std::span(host_.get() + offset, static_cast<std::size_t>(size_bytes));
 }
 
 }  // namespace tensorferry::cli

@@ -13,15 +13,15 @@
 
 namespace tensorferry::cli {
 
-// Memory that fetches fill again and again: the host's, or a device's.
+// Memory of the host or of a device, which fetches fill again and again.
 class FetchMemory {
  public:
-  // The host's pages are there already, so that a fetch does not measure the kernel. Without a `device`: the host's.
-  // Errors: RESOURCE_EXHAUSTED: there is not that much.
+  // Allocates memory of `device`, or of the host if there is none. The host's pages are present, so that a fetch does
+  // not measure the kernel. Errors: RESOURCE_EXHAUSTED: there is not enough memory.
   static absl::StatusOr<FetchMemory> Allocate(std::int64_t size_bytes, const std::optional<CudaDevice>& device);
 
-  // A part of it, which must lie inside. Must not outlive the memory.
-  absl::StatusOr<std::unique_ptr<Destination>> Part(std::int64_t offset, std::int64_t size_bytes) const;
+  // Returns a part as a destination, which must be inside. It must not outlive the memory.
+  Destination Part(std::int64_t offset, std::int64_t size_bytes) const;
 
  private:
   std::unique_ptr<std::byte[]> host_;

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <array>
 #include <cerrno>
 #include <cstdint>
 #include <functional>
@@ -16,18 +15,15 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
-#include "client/cli/address_space.h"
 #include "client/cli/connection.h"
-#include "client/cli/device_flags.h"
-#include "client/cli/device_round_trip.h"
 #include "client/cli/human.h"
 #include "client/cli/interrupt.h"
 #include "client/cli/npy.h"
-#include "client/cli/output_destination.h"
 #include "client/cli/progress_bar.h"
-#include "client/cli/result_size.h"
 #include "client/cli/retry_line.h"
+#include "client/cli/stream_sink.h"
 #include "client/cli/terminal.h"
 #include "tensorferry/client.h"
 #include "tensorferry/files/atomic_file.h"
@@ -45,20 +41,9 @@ struct GetOptions {
   std::optional<SliceSpec> slice;
   std::string output;
   std::string format;  // "raw", "npy", "safetensors"; empty: by the name of the output
-  DeviceFlags device;
 };
 
-// What the fetch of one command goes by.
-struct GetJob {
-  const GetOptions& options;
-  const Client& client;
-  const std::optional<CudaDevice>& device;
-  const TensorInfo& info;
-  std::int64_t result_size_bytes = 0;
-  FetchOptions fetch = {};
-};
-
-// Whether the output is there already and takes bytes as they come: a pipe, a device.
+// Returns true if the output exists and takes bytes in order only: a pipe, a terminal.
 bool IsStream(const std::string& output) {
   if (output == "-") return true;
   struct stat status {};
@@ -81,99 +66,71 @@ absl::Status Reserve(const AtomicFile& file, const std::string& path, std::int64
   return ErrnoStatus(errno, fmt::format("cannot write {} to", HumanSize(size_bytes)), path);
 }
 
-absl::Status FetchInto(const GetJob& job, Destination& destination) {
-  const std::array reads = {Read{job.options.tensor, job.options.slice, &destination}};
-  return job.client.Fetch(job.options.model, reads, job.fetch).status();
-}
-
-absl::StatusOr<Tensor> FetchInMemory(const GetJob& job) {
-  const GetOptions& options = job.options;
-  const absl::Status room = CheckRoomFor(job.result_size_bytes, options.server.connections);
-  if (!room.ok()) return room;
-  if (job.device) {
-    return FetchByWayOf(*job.device, job.client, options.model, options.tensor, options.slice, job.result_size_bytes,
-                        job.fetch);
+// Returns the bytes that come before the data in a file of that format. Errors: the format cannot hold the result.
+absl::StatusOr<std::string> EncodeHead(const std::string& format, const ReadResult& result) {
+  if (format == "raw") return std::string();
+  if (format == "safetensors") {
+    return safetensors::EncodeFileHead(result.name, result.dtype, result.shape, result.size_bytes);
   }
-  return job.client.FetchTensor(options.model, options.tensor, options.slice, job.fetch);
-}
-
-// Writes the output piece by piece: all that `produce` hands to the function that it is given.
-template <typename Produce>
-absl::Status WritePieces(const GetJob& job, const Produce& produce) {
-  const std::string& output = job.options.output;
-  if (IsStream(output)) {
-    const auto stream = OpenStream(output);
-    if (!stream.ok()) return stream.status();
-    return produce(
-        [&](std::span<const std::byte> data) { return WriteToStream(stream->get(), data, OutputName(output)); });
-  }
-  auto file = AtomicFile::Create(output);
-  if (!file.ok()) return file.status();
-  if (const absl::Status reserved = Reserve(*file, output, job.result_size_bytes); !reserved.ok()) return reserved;
-  const absl::Status written = produce([&](std::span<const std::byte> data) { return file->Append(data); });
-  return written.ok() ? file->Commit() : written;
-}
-
-absl::Status GetRaw(const GetJob& job) {
-  const std::string& output = job.options.output;
-  if (job.device) {
-    return WritePieces(job, [&](const auto& append) {
-      const auto tensor = FetchInMemory(job);
-      return tensor.ok() ? append(tensor->data()) : tensor.status();
-    });
-  }
-  if (IsStream(output)) {
-    const auto stream = OpenStream(output);
-    if (!stream.ok()) return stream.status();
-    StreamDestination destination(stream->get(), OutputName(output), job.result_size_bytes);
-    return FetchInto(job, destination);
-  }
-  auto file = AtomicFile::Create(output);
-  if (!file.ok()) return file.status();
-  if (const absl::Status reserved = Reserve(*file, output, job.result_size_bytes); !reserved.ok()) return reserved;
-  FileDestination destination(file->fd(), output, /*file_offset=*/0, job.result_size_bytes);
-  if (const absl::Status fetched = FetchInto(job, destination); !fetched.ok()) return fetched;
-  return file->Commit();
-}
-
-absl::Status CannotBeNpy(Dtype dtype) {
+  if (const auto descr = NpyDescr(result.dtype)) return NpyHeader(*descr, result.shape);
   return absl::FailedPreconditionError(fmt::format(
       "NumPy has no {}, so that no .npy file can hold it: use --format safetensors, or --format raw for the bare bytes",
-      DtypeName(dtype)));
+      DtypeName(result.dtype)));
 }
 
-// Fetches the tensor and hands a .npy file's header, then its data, to `append`.
-template <typename Append>
-absl::Status AppendNpy(const GetJob& job, const Append& append) {
-  const auto tensor = FetchInMemory(job);
-  if (!tensor.ok()) return tensor.status();
-  // The tensor may be another one than the one that was looked up.
-  const auto descr = NpyDescr(tensor->dtype());
-  if (!descr) return CannotBeNpy(tensor->dtype());
-  const std::string header = NpyHeader(*descr, tensor->shape());
-  if (const absl::Status status = append(std::as_bytes(std::span(header))); !status.ok()) return status;
-  return append(tensor->data());
-}
-
-absl::Status GetNpy(const GetJob& job) {
-  if (!NpyDescr(job.info.dtype)) return CannotBeNpy(job.info.dtype);
-  return WritePieces(job, [&](const auto& append) { return AppendNpy(job, append); });
-}
-
-absl::Status GetSafetensors(const GetJob& job) {
-  const std::string& output = job.options.output;
-  {
-    // Only tells whether the output can be written: the writer makes a file of its own.
-    const auto file = AtomicFile::Create(output);
-    if (!file.ok()) return file.status();
-    if (const absl::Status reserved = Reserve(*file, output, job.result_size_bytes); !reserved.ok()) return reserved;
+// The file that a fetch fills. It appears under its name only when it is complete; a stream is written as it comes.
+class Output {
+ public:
+  // Errors: nothing can be written there.
+  static absl::StatusOr<Output> Open(const std::string& path, std::string format) {
+    Output output(path, std::move(format));
+    if (IsStream(path)) {
+      absl::StatusOr<UniqueFd> stream = OpenStream(path);
+      if (!stream.ok()) return stream.status();
+      output.stream_ = *std::move(stream);
+    } else {
+      absl::StatusOr<AtomicFile> file = AtomicFile::Create(path);
+      if (!file.ok()) return file.status();
+      output.file_ = *std::move(file);
+    }
+    return output;
   }
-  const auto tensor = FetchInMemory(job);
-  if (!tensor.ok()) return tensor.status();
-  const std::array tensors = {
-      safetensors::TensorToWrite{tensor->name(), tensor->dtype(), tensor->shape(), tensor->data()}};
-  return safetensors::WriteFile(output, tensors);
-}
+
+  // Where the result goes. This must stay until the fetch has ended.
+  Destination Into() {
+    return Destination::Deferred([this](const ReadResult& result) { return Begin(result); });
+  }
+
+  // Gives a complete file its name.
+  absl::Status Commit() { return file_ ? file_->Commit() : absl::OkStatus(); }
+
+ private:
+  Output(std::string path, std::string format) : path_(std::move(path)), format_(std::move(format)) {}
+
+  // Writes the head.
+  absl::StatusOr<Destination> Begin(const ReadResult& result) {
+    const absl::StatusOr<std::string> head = EncodeHead(format_, result);
+    if (!head.ok()) return head.status();
+    const std::span<const std::byte> bytes = std::as_bytes(std::span(*head));
+    const auto head_size = static_cast<std::int64_t>(head->size());
+    if (!file_) {
+      if (absl::Status status = WriteToStream(stream_.get(), bytes, OutputName(path_)); !status.ok()) return status;
+      sink_ = std::make_unique<StreamSink>(stream_.get(), OutputName(path_), result.size_bytes);
+    } else {
+      absl::Status status = Reserve(*file_, path_, head_size + result.size_bytes);
+      if (status.ok()) status = file_->Append(bytes);
+      if (!status.ok()) return status;
+      sink_ = std::make_unique<FileSink>(file_->fd(), path_, head_size, result.size_bytes);
+    }
+    return Destination(sink_.get());
+  }
+
+  std::string path_;
+  std::string format_;
+  std::optional<AtomicFile> file_;
+  UniqueFd stream_;
+  std::unique_ptr<Sink> sink_;
+};
 
 std::string FormatOf(const GetOptions& options) {
   if (!options.format.empty()) return options.format;
@@ -188,30 +145,20 @@ absl::Status Get(const GetOptions& options, Interrupt& interrupt) {
   ServerOptions server = options.server;
   // A stream takes bytes in order, which several connections do not give.
   if (IsStream(options.output)) server.connections = 1;
-  const auto device = options.device.Open();
-  if (!device.ok()) return device.status();
+  auto output = Output::Open(options.output, FormatOf(options));
+  if (!output.ok()) return output.status();
   const auto client = Connect(server, deadline);
   if (!client.ok()) return client.status();
   interrupt.Arm();
 
-  FetchOptions fetch;
-  fetch.stop_token = interrupt.token();
-  fetch.timeout = deadline.remaining();
-  fetch.on_retry = PrintRetries();
-  const auto info = client->GetTensorInfo(options.model, options.tensor, fetch);
-  if (!info.ok()) return info.status();
-  const auto size_bytes = ResultSizeBytes(*info, options.slice);
-  if (!size_bytes.ok()) return size_bytes.status();
-
   ProgressBar progress_bar(options.tensor);
-  fetch.timeout = deadline.remaining();
-  fetch.on_progress = progress_bar.Callback();
-  fetch.on_retry = PrintRetries(&progress_bar);
-  const GetJob job{options, *client, *device, *info, *size_bytes, fetch};
-  const std::string format = FormatOf(options);
-  if (format == "npy") return GetNpy(job);
-  if (format == "safetensors") return GetSafetensors(job);
-  return GetRaw(job);
+  const FetchOptions fetch{.timeout = deadline.remaining(),
+                           .stop_token = interrupt.token(),
+                           .on_retry = PrintRetries(&progress_bar),
+                           .on_progress = progress_bar.Callback()};
+  const Read read{.tensor = options.tensor, .slice = options.slice, .into = output->Into()};
+  const auto fetched = client->Fetch(options.model, std::span(&read, 1), fetch);
+  return fetched.ok() ? output->Commit() : fetched.status();
 }
 
 ExitCode RunGet(const GetOptions& options) {
@@ -259,8 +206,6 @@ void AddGetCommand(CLI::App& program, std::function<ExitCode()>& run) {
                    "else raw")
       ->type_name("FORMAT")
       ->check(CLI::IsMember({"npy", "safetensors", "raw"}).description(""));
-  AddDeviceFlags(*command, "Fetch into this GPU's memory, and write and verify what comes back from there",
-                 options->device);
   AddServerOptions(*command, options->server);
   command->callback([options, &run] { run = [options] { return RunGet(*options); }; });
 }

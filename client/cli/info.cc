@@ -46,9 +46,10 @@ std::string_view KindName(FileInfo::Kind kind) {
 
 std::string ModelText(const ModelMetadata& metadata) {
   const ModelInfo& model = metadata.model;
-  std::string text = fmt::format("model:       {}\ngeneration:  {}\ntensors:     {}\nsize:        {} ({} bytes)\n\n",
-                                 Escape(model.name), Escape(model.generation), model.tensor_count,
-                                 HumanSize(model.size_bytes), model.size_bytes);
+  std::string text =
+      fmt::format("model:       {}\ngeneration:  {}\ntree digest: {}\ntensors:     {}\nsize:        {} ({} bytes)\n\n",
+                  Escape(model.name), Escape(model.generation), Escape(metadata.tree_digest), model.tensor_count,
+                  HumanSize(model.size_bytes), model.size_bytes);
 
   Table files({{"FILE"}, {"KIND"}, {"SIZE", Table::Align::kRight}});
   // Shards usually repeat each other's metadata: every distinct pair is told once.
@@ -73,6 +74,7 @@ std::string ModelJson(const ModelMetadata& metadata) {
   json.BeginObject()
       .Member("name", model.name)
       .Member("generation", model.generation)
+      .Member("tree_digest", metadata.tree_digest)
       .Member("tensor_count", model.tensor_count)
       .Member("file_count", model.file_count)
       .Member("size_bytes", model.size_bytes)
@@ -82,7 +84,7 @@ std::string ModelJson(const ModelMetadata& metadata) {
         .Member("name", file.name)
         .Member("kind", KindName(file.kind))
         .Member("size_bytes", file.size_bytes)
-        .Member("fingerprint", file.fingerprint);
+        .Member("digest", file.digest);
     if (file.kind == FileInfo::Kind::kSafetensors) json.Member("metadata", file.metadata);
     json.EndObject();
   }

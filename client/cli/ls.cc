@@ -38,9 +38,11 @@ std::string ModelsTable(const std::vector<ModelInfo>& models) {
     if (model.ready) {
       table.AddRow({Escape(model.name), fmt::to_string(model.tensor_count), fmt::to_string(model.file_count),
                     HumanSize(model.size_bytes),
-                    model.reason.empty() ? "ready" : "ready, its replacement failed: " + OneLine(model.reason)});
+                    model.replacement_error.empty()
+                        ? "ready"
+                        : "ready, its replacement failed: " + OneLine(model.replacement_error)});
     } else {
-      table.AddRow({Escape(model.name), "-", "-", "-", "failed: " + OneLine(model.reason)});
+      table.AddRow({Escape(model.name), "-", "-", "-", "failed: " + OneLine(model.error)});
     }
   }
   return table.ToString();
@@ -56,8 +58,10 @@ std::string ModelsJson(const std::vector<ModelInfo>& models) {
           .Member("tensor_count", model.tensor_count)
           .Member("file_count", model.file_count)
           .Member("size_bytes", model.size_bytes);
+      if (!model.replacement_error.empty()) json.Member("replacement_error", model.replacement_error);
+    } else {
+      json.Member("error", model.error);
     }
-    if (!model.reason.empty()) json.Member("reason", model.reason);
     json.EndObject();
   }
   return json.EndArray().ToString();

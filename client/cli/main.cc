@@ -26,10 +26,7 @@
 #include "client/cli/pull.h"
 #include "client/cli/terminal.h"
 #include "tensorferry/quote.h"
-
-#ifndef TENSORFERRY_VERSION
-#define TENSORFERRY_VERSION "0.1.0"
-#endif
+#include "tensorferry/version.h"
 
 namespace tensorferry::cli {
 namespace {

@@ -16,6 +16,7 @@
 #include "client/cli/connection.h"
 #include "client/cli/human.h"
 #include "client/cli/interrupt.h"
+#include "client/cli/local_copy.h"
 #include "client/cli/partial_file.h"
 #include "client/cli/progress_bar.h"
 #include "client/cli/pull_directory.h"
@@ -54,25 +55,47 @@ absl::Status ExplainPartial(const absl::Status& status, const FileInfo& file, co
                       fmt::format("file {}: {} ({})", Quote(file.name), std::string(status.message()), next));
 }
 
+absl::StatusOr<FileManifest> GetManifest(const PullJob& job, const FileInfo& file) {
+  CallOptions call;
+  call.timeout = job.deadline.remaining();
+  call.stop_token = job.interrupt.token();
+  call.generation = job.generation;
+  call.on_retry = PrintRetries();
+  return job.client.GetManifest(job.options.model, file.name, file.digest, call);
+}
+
 absl::Status FetchMissing(const PullJob& job, const FileInfo& file, PartialFile& partial) {
   if (partial.size_bytes() == 0) return absl::OkStatus();
   ProgressBar progress_bar(file.name, partial.resumed_at());
-  FetchOptions fetch;
-  fetch.timeout = job.deadline.remaining();
-  fetch.stop_token = job.interrupt.token();
-  fetch.generation = job.generation;
-  fetch.on_progress = progress_bar.Callback();
-  fetch.on_retry = PrintRetries(&progress_bar);
-  return job.client.FetchFile(job.options.model, file.name, file.fingerprint, partial.resumed_at(), partial, fetch);
+  const FetchOptions fetch{.timeout = job.deadline.remaining(),
+                           .stop_token = job.interrupt.token(),
+                           .generation = job.generation,
+                           .on_retry = PrintRetries(&progress_bar),
+                           .on_progress = progress_bar.Callback()};
+  return job.client.FetchFile(job.options.model, file.name, file.digest, partial.resumed_at(), &partial, fetch);
 }
 
-absl::Status PullFile(const PullJob& job, const FileInfo& file, PullDirectory& directory) {
+// Returns true if the directory has the file with the server's bytes, which it compares.
+absl::StatusOr<bool> IsUpToDate(const PullJob& job, const FileInfo& file, const PullDirectory& directory) {
+  const UniqueFd copy = directory.OpenCopy(file);
+  if (!copy.ok()) return false;
+  const absl::StatusOr<FileManifest> manifest = GetManifest(job, file);
+  if (!manifest.ok()) return manifest.status();
+  const auto agreeing = AgreeingBytes(copy.get(), file.name, *manifest, job.interrupt.token());
+  if (!agreeing.ok()) return agreeing.status();
+  return *agreeing == file.size_bytes;
+}
+
+absl::Status PullFile(const PullJob& job, const FileInfo& file, const PullDirectory& directory) {
   if (job.interrupt.requested()) return absl::CancelledError("interrupted; rerun to resume");
   const std::string name = Escape(file.name);
-  if (directory.IsUpToDate(file)) return WriteStdout(fmt::format("{}: up to date\n", name));
+  const absl::StatusOr<bool> up_to_date = IsUpToDate(job, file, directory);
+  if (!up_to_date.ok()) return job.interrupt.Explain(up_to_date.status());
+  if (*up_to_date) return WriteStdout(fmt::format("{}: up to date\n", name));
 
-  auto partial = directory.OpenPartial(file);
-  if (!partial.ok()) return partial.status();
+  auto partial = directory.OpenPartial(
+      file, [&] { return GetManifest(job, file); }, job.interrupt.token());
+  if (!partial.ok()) return job.interrupt.Explain(partial.status());
   const absl::Status fetched = job.interrupt.Explain(FetchMissing(job, file, *partial));
   // Bytes that were sent before the server noticed that its file changed may be those of neither version.
   if (absl::IsAborted(fetched)) directory.Discard(file);

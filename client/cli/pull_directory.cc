@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <filesystem>
@@ -19,7 +20,6 @@
 #include <system_error>
 #include <vector>
 
-#include "client/cli/file_at.h"
 #include "tensorferry/files/file_io.h"
 #include "tensorferry/quote.h"
 
@@ -27,7 +27,6 @@ namespace tensorferry::cli {
 namespace {
 
 constexpr char kStateDirectory[] = ".tensorferry";
-constexpr char kRecordName[] = "pulled.json";
 constexpr char kLockName[] = "lock";
 
 std::vector<std::string> ListNames(int directory_fd) {
@@ -39,14 +38,6 @@ std::vector<std::string> ListNames(int directory_fd) {
   fd.Release();
   while (const dirent* const entry = ::readdir(directory.get())) names.emplace_back(entry->d_name);
   return names;
-}
-
-// The file that a name in the state directory belongs to; empty if it is not that of a partial file or its state.
-std::string OwnerOf(std::string_view name) {
-  for (const std::string_view suffix : {".part", ".part.json", ".part.json.tmp"}) {
-    if (name.ends_with(suffix)) return std::string(name.substr(0, name.size() - suffix.size()));
-  }
-  return {};
 }
 
 }  // namespace
@@ -81,53 +72,43 @@ absl::StatusOr<PullDirectory> PullDirectory::Open(const std::string& path) {
     if (errno != EWOULDBLOCK) return ErrnoStatus(errno, "cannot lock", lock_path);
     return absl::AbortedError(fmt::format("another pull into {} is running", Quote(path)));
   }
-
-  const auto record = ReadFileAt(directory.state_fd_.get(), kRecordName);
-  if (record) directory.pulled_ = ParsePulledFiles(*record);
   return directory;
 }
 
-bool PullDirectory::IsUpToDate(const FileInfo& file) const {
-  const auto pulled = pulled_.find(file.name);
-  if (pulled == pulled_.end() || file.fingerprint.empty()) return false;
+UniqueFd PullDirectory::OpenCopy(const FileInfo& file) const {
+  UniqueFd fd(::openat(fd_.get(), file.name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   struct stat status {};
-  if (::fstatat(fd_.get(), file.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode)) {
-    return false;
+  if (!fd.ok() || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_size != file.size_bytes) {
+    return {};
   }
-  const std::int64_t modified_ns = std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
-  return pulled->second == PulledFile{file.fingerprint, status.st_size, modified_ns} &&
-         status.st_size == file.size_bytes;
+  return fd;
 }
 
-absl::StatusOr<PartialFile> PullDirectory::OpenPartial(const FileInfo& file) const {
-  return PartialFile::Open(state_fd_.get(), state_path_, file);
+absl::StatusOr<PartialFile> PullDirectory::OpenPartial(const FileInfo& file,
+                                                       const PartialFile::GetManifest& get_manifest,
+                                                       const std::stop_token& stop_token) const {
+  return PartialFile::Open(state_fd_.get(), state_path_, file, get_manifest, stop_token);
 }
 
-absl::Status PullDirectory::Publish(const FileInfo& file, const PartialFile& partial) {
-  const auto modified_ns = partial.SyncComplete();
-  if (!modified_ns.ok()) return modified_ns.status();
+absl::Status PullDirectory::Publish(const FileInfo& file, const PartialFile& partial) const {
+  if (absl::Status status = partial.SyncComplete(); !status.ok()) return status;
   const std::string partial_name = PartialFile::DataName(file.name);
   if (::renameat(state_fd_.get(), partial_name.c_str(), fd_.get(), file.name.c_str()) != 0) {
     return ErrnoStatus(errno, "cannot put the complete file at", path_ + "/" + file.name);
   }
-  if (::fsync(fd_.get()) != 0) return ErrnoStatus(errno, "cannot sync", path_);
-
-  pulled_[file.name] = PulledFile{file.fingerprint, file.size_bytes, *modified_ns};
-  const absl::Status recorded = ReplaceFileAt(state_fd_.get(), state_path_, kRecordName, ToJson(pulled_));
-  if (!recorded.ok()) return recorded;
-  ::unlinkat(state_fd_.get(), PartialFile::StateName(file.name).c_str(), 0);
-  return absl::OkStatus();
+  return ::fsync(fd_.get()) == 0 ? absl::OkStatus() : ErrnoStatus(errno, "cannot sync", path_);
 }
 
 void PullDirectory::Discard(const FileInfo& file) const {
   ::unlinkat(state_fd_.get(), PartialFile::DataName(file.name).c_str(), 0);
-  ::unlinkat(state_fd_.get(), PartialFile::StateName(file.name).c_str(), 0);
 }
 
 void PullDirectory::RemoveLeftovers(const std::set<std::string>& keep) const {
   for (const std::string& name : ListNames(state_fd_.get())) {
-    const std::string owner = OwnerOf(name);
-    if (!owner.empty() && !keep.contains(owner)) ::unlinkat(state_fd_.get(), name.c_str(), 0);
+    const bool is_kept =
+        std::ranges::any_of(keep, [&](const auto& file) { return PartialFile::DataName(file) == name; });
+    // The rest is of earlier pulls, also of earlier versions of this program.
+    if (!is_kept && name != kLockName) ::unlinkat(state_fd_.get(), name.c_str(), 0);
   }
 }
 

@@ -3,12 +3,12 @@
 #define TENSORFERRY_CLI_PULL_DIRECTORY_H_
 
 #include <set>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
 #include "absl/status/statusor.h"
 #include "client/cli/partial_file.h"
-#include "client/cli/pull_state.h"
 #include "tensorferry/files/unique_fd.h"
 #include "tensorferry/model_info.h"
 
@@ -17,8 +17,8 @@ namespace tensorferry::cli {
 // Whether a server may name a file so: a plain name, which neither leaves the directory nor meets the pull's own files.
 bool IsPullableName(std::string_view name);
 
-// The directory that a pull fills. Beside the files it holds `.tensorferry`: partial files, the record of what was
-// pulled (`pulled.json`) and the lock that keeps a second pull out while this object lives.
+// The directory that a pull fills. In addition to the files it holds `.tensorferry`: partial files, and the lock that
+// keeps a second pull out while this object lives.
 class PullDirectory {
  public:
   // Creates the directory if need be.
@@ -27,19 +27,20 @@ class PullDirectory {
 
   PullDirectory(PullDirectory&&) = default;
 
-  // Whether the file is here, as an earlier pull left it, and the server's is still that one.
-  bool IsUpToDate(const FileInfo& file) const;
+  // Opens the file if it is here, is a regular file and has the expected size.
+  UniqueFd OpenCopy(const FileInfo& file) const;
 
-  // What is here of the file, to be completed. Its name must be pullable.
-  absl::StatusOr<PartialFile> OpenPartial(const FileInfo& file) const;
+  // Opens what is here of the file, to be completed. Its name must be pullable.
+  absl::StatusOr<PartialFile> OpenPartial(const FileInfo& file, const PartialFile::GetManifest& get_manifest,
+                                          const std::stop_token& stop_token) const;
 
-  // Gives the file, whose partial file is complete, its final name, and records it: on disk when it returns.
-  absl::Status Publish(const FileInfo& file, const PartialFile& partial);
+  // Gives the file, whose partial file is complete, its final name: on disk when it returns.
+  absl::Status Publish(const FileInfo& file, const PartialFile& partial) const;
 
-  // Throws away what is here of the file.
+  // Removes the partial file.
   void Discard(const FileInfo& file) const;
 
-  // Removes partial files but those of files in `keep`.
+  // Removes partial files, except those of the files in `keep`.
   void RemoveLeftovers(const std::set<std::string>& keep) const;
 
  private:
@@ -50,7 +51,6 @@ class PullDirectory {
   UniqueFd fd_;
   UniqueFd state_fd_;
   UniqueFd lock_fd_;
-  PulledFiles pulled_;
 };
 
 }  // namespace tensorferry::cli

@@ -11,36 +11,36 @@
 namespace tensorferry::cuda {
 namespace {
 
-// How long a device may take for what is under way when it is closed.
+// The time that a device gets for its pending copies when it is closed.
 constexpr absl::Duration kMaxDrainTime = absl::Seconds(5);
 
 CUdeviceptr AddressOf(const void* memory) { return reinterpret_cast<CUdeviceptr>(memory); }
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<Device>> Device::Open(int ordinal, const CudaOptions& options) {
+absl::StatusOr<std::shared_ptr<Device>> Device::Create(int ordinal, const CudaOptions& options) {
   absl::StatusOr<std::unique_ptr<PrimaryContext>> context = PrimaryContext::Retain(ordinal);
   if (!context.ok()) return context.status();
-  std::shared_ptr<Device> device(new Device(*std::move(context)));
-  if (absl::Status status = device->MakeStream(); !status.ok()) return status;
+  std::shared_ptr<Device> device(new Device(options, *std::move(context)));
+  if (absl::Status status = device->CreateStream(); !status.ok()) return status;
   absl::StatusOr<std::unique_ptr<StagingRing>> ring = StagingRing::Create(device->context(), options);
   if (!ring.ok()) return ring.status();
   device->ring_ = *std::move(ring);
   return device;
 }
 
-absl::Status Device::MakeStream() {
+absl::Status Device::CreateStream() {
   const ContextScope scope(*context_);
   CUresult result = scope.result();
-  // Non-blocking: the legacy default stream of whoever else uses the context has nothing to do with it.
+  // Non-blocking: independent of the legacy default stream, which others in this process may use.
   if (result == CUDA_SUCCESS) result = context_->driver().cuStreamCreate(&stream_, CU_STREAM_NON_BLOCKING);
   if (result != CUDA_SUCCESS) stream_ = nullptr;
-  return context_->driver().ToStatus(result, fmt::format("cannot make a stream on {}", context_->name()));
+  return context_->driver().ToStatus(result, fmt::format("cannot create a stream on {}", context_->name()));
 }
 
 Device::~Device() {
   if (ring_ != nullptr && !ring_->Drain(absl::Now() + kMaxDrainTime)) {
-    // The device still reads from the slots, if it ever does anything again: memory lost is better than wrong bytes.
+    // The device may still read from the staging buffers later. Leaked memory is better than wrong bytes.
     static_cast<void>(ring_.release());
     static_cast<void>(context_.release());
     return;
@@ -48,18 +48,18 @@ Device::~Device() {
   ring_.reset();
   if (stream_ == nullptr) return;
   const ContextScope scope(*context_);
-  context_->driver().cuStreamDestroy(stream_);
+  context_->driver().cuStreamDestroy_v2(stream_);
 }
 
 absl::StatusOr<CUstream> Device::StreamFor(std::optional<CudaStream> stream) const {
   if (!stream) return stream_;
   const auto handle = static_cast<CUstream>(stream->handle);
-  // What this one means depends on the thread, and copies are issued by several.
-  if (handle == CU_STREAM_PER_THREAD) {
-    return absl::InvalidArgumentError("the per-thread default stream cannot be used: give a stream of its own");
+  // This handle means another stream in each thread, and several threads submit copies.
+  if (handle == PerThreadStream()) {
+    return absl::InvalidArgumentError("the per-thread default stream cannot be used: pass a stream that was created");
   }
-  // The legacy default stream is that of whichever context is current.
-  if (handle == nullptr || handle == CU_STREAM_LEGACY) return handle;
+  // The legacy default stream is that of the current context.
+  if (handle == nullptr || handle == LegacyStream()) return handle;
   const ContextScope scope(*context_);
   CUcontext owner = nullptr;
   CUresult result = scope.result();
@@ -71,11 +71,11 @@ absl::StatusOr<CUstream> Device::StreamFor(std::optional<CudaStream> stream) con
   }
   if (owner == context_->handle()) return handle;
   return absl::InvalidArgumentError(
-      fmt::format("the stream does not belong to the primary context of {}", context_->name()));
+      fmt::format("the stream is not one of the primary context of {}", context_->name()));
 }
 
 absl::StatusOr<CUdeviceptr> Device::FindAllocation(const void* memory, std::int64_t size_bytes) const {
-  if (size_bytes < 0) return absl::InvalidArgumentError(fmt::format("a size of {} bytes", size_bytes));
+  if (size_bytes < 0) return absl::InvalidArgumentError(fmt::format("the size is {} bytes", size_bytes));
   if (size_bytes == 0) return CUdeviceptr{0};
   unsigned type = 0;
   unsigned managed = 0;
@@ -94,7 +94,7 @@ absl::StatusOr<CUdeviceptr> Device::FindAllocation(const void* memory, std::int6
   }
   absl::Status status = context_->driver().ToStatus(result, fmt::format("cannot examine the pointer {}", memory));
   if (!status.ok()) return status;
-  // Of a pointer that the driver does not know, the type is 0.
+  // The type of an unknown pointer is 0.
   if (type != CU_MEMORYTYPE_DEVICE) return absl::InvalidArgumentError(fmt::format("{} is not device memory", memory));
   if (managed == 0 && ordinal != context_->ordinal()) {
     return absl::InvalidArgumentError(
@@ -103,7 +103,7 @@ absl::StatusOr<CUdeviceptr> Device::FindAllocation(const void* memory, std::int6
   const std::size_t left = size - (AddressOf(memory) - start);
   if (static_cast<std::size_t>(size_bytes) <= left) return start;
   return absl::InvalidArgumentError(
-      fmt::format("the allocation of {} has {} bytes from there on, not {}", memory, left, size_bytes));
+      fmt::format("{} has {} bytes to the end of its allocation, not {}", memory, left, size_bytes));
 }
 
 absl::StatusOr<CUdeviceptr> Device::Allocate(std::int64_t size_bytes) const {
@@ -111,59 +111,21 @@ absl::StatusOr<CUdeviceptr> Device::Allocate(std::int64_t size_bytes) const {
   const ContextScope scope(*context_);
   CUdeviceptr memory = 0;
   CUresult result = scope.result();
-  if (result == CUDA_SUCCESS) result = driver.cuMemAlloc(&memory, static_cast<std::size_t>(size_bytes));
+  if (result == CUDA_SUCCESS) result = driver.cuMemAlloc_v2(&memory, static_cast<std::size_t>(size_bytes));
   if (result == CUDA_SUCCESS) return memory;
   const absl::Status status =
       driver.ToStatus(result, fmt::format("cannot allocate {} bytes on {}", size_bytes, context_->name()));
   std::size_t free = 0;
   std::size_t total = 0;
   if (result != CUDA_ERROR_OUT_OF_MEMORY || scope.result() != CUDA_SUCCESS) return status;
-  if (driver.cuMemGetInfo(&free, &total) != CUDA_SUCCESS) return status;
+  if (driver.cuMemGetInfo_v2(&free, &total) != CUDA_SUCCESS) return status;
   return absl::ResourceExhaustedError(
       fmt::format("{}: {} of {} bytes are free", std::string(status.message()), free, total));
 }
 
 void Device::Free(CUdeviceptr memory) const {
   const ContextScope scope(*context_);
-  context_->driver().cuMemFree(memory);
+  context_->driver().cuMemFree_v2(memory);
 }
 
 }  // namespace tensorferry::cuda
-
-namespace tensorferry {
-
-absl::StatusOr<CudaDevice> CudaDevice::Open(int ordinal, const CudaOptions& options) {
-  if (options.slot_bytes < 4 << 10 || options.slot_bytes > 1 << 30) {
-    return absl::InvalidArgumentError(
-        fmt::format("slot_bytes is {}, it must be from {} to {}", options.slot_bytes, 4 << 10, 1 << 30));
-  }
-  if (options.slot_count < 2 || options.slot_count > 64) {
-    return absl::InvalidArgumentError(fmt::format("slot_count is {}, it must be from 2 to 64", options.slot_count));
-  }
-  absl::StatusOr<std::shared_ptr<cuda::Device>> device = cuda::Device::Open(ordinal, options);
-  if (!device.ok()) return device.status();
-  return CudaDevice(*std::move(device));
-}
-
-int CudaDevice::ordinal() const { return device_->context().ordinal(); }
-
-const std::string& CudaDevice::model_name() const { return device_->context().model_name(); }
-
-absl::StatusOr<CudaMemory> CudaDevice::Allocate(std::int64_t size_bytes) const {
-  if (size_bytes < 0) return absl::InvalidArgumentError(fmt::format("a size of {} bytes", size_bytes));
-  if (size_bytes == 0) return CudaMemory(nullptr, 0);
-  const absl::StatusOr<CUdeviceptr> memory = device_->Allocate(size_bytes);
-  if (!memory.ok()) return memory.status();
-  const auto free = [device = device_](void* freed) { device->Free(cuda::AddressOf(freed)); };
-  return CudaMemory(std::shared_ptr<void>(reinterpret_cast<void*>(*memory), free), size_bytes);
-}
-
-absl::Status CudaDevice::CopyToHost(const void* from, std::span<std::byte> to, const FetchLimits& limits) const {
-  const auto allocation = device_->FindAllocation(from, static_cast<std::int64_t>(to.size()));
-  if (!allocation.ok()) return allocation.status();
-  const absl::StatusOr<CUstream> stream = device_->StreamFor(std::nullopt);
-  if (!stream.ok()) return stream.status();
-  return device_->ring().Read(cuda::AddressOf(from), to, *stream, limits);
-}
-
-}  // namespace tensorferry

@@ -5,8 +5,9 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <span>
+#include <utility>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/cuda/primary_context.h"
 #include "client/cuda/staging_ring.h"
@@ -14,34 +15,39 @@
 
 namespace tensorferry::cuda {
 
-// What we have of one GPU: its context, a stream and the ring. Safe for concurrent use by multiple threads.
+// The resources of one GPU that this process holds: the context, a stream and the staging buffers. Safe for concurrent
+// use by multiple threads.
 class Device {
  public:
-  // Errors: as CudaDevice::Open, but for the options, which must be valid.
-  static absl::StatusOr<std::shared_ptr<Device>> Open(int ordinal, const CudaOptions& options);
+  // Opens one more device object: only OpenDevice (device_registry.h) and its tests should. The options must be valid.
+  // Errors: as CudaDevice::Open.
+  static absl::StatusOr<std::shared_ptr<Device>> Create(int ordinal, const CudaOptions& options);
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
-  // Waits for copies that are under way; leaves everything as it is if they are stuck.
+  // Waits for pending copies. If they are stuck, leaks everything that they use.
   ~Device();
 
+  const CudaOptions& options() const { return options_; }
   const PrimaryContext& context() const { return *context_; }
   StagingRing& ring() { return *ring_; }
 
-  // Our own stream, or the caller's. Errors: INVALID_ARGUMENT: it does not belong to this device's primary context.
+  // Returns our own stream, or the caller's. Errors: INVALID_ARGUMENT: it is not one of this device's primary context.
   absl::StatusOr<CUstream> StreamFor(std::optional<CudaStream> stream) const;
 
-  // Where the allocation begins that these bytes lie in; 0 of none. Errors: INVALID_ARGUMENT: they are not in one
-  // allocation on this device.
+  // Returns the start of the allocation that contains these bytes; 0 if there are none. Errors: INVALID_ARGUMENT: they
+  // are not in one allocation on this device.
   absl::StatusOr<CUdeviceptr> FindAllocation(const void* memory, std::int64_t size_bytes) const;
 
-  // Errors: RESOURCE_EXHAUSTED: not that much is left.
+  // Errors: RESOURCE_EXHAUSTED: the device has not enough free memory.
   absl::StatusOr<CUdeviceptr> Allocate(std::int64_t size_bytes) const;
   void Free(CUdeviceptr memory) const;
 
  private:
-  explicit Device(std::unique_ptr<PrimaryContext> context) : context_(std::move(context)) {}
-  absl::Status MakeStream();
+  Device(const CudaOptions& options, std::unique_ptr<PrimaryContext> context)
+      : options_(options), context_(std::move(context)) {}
+  absl::Status CreateStream();
 
+  const CudaOptions options_;
   std::unique_ptr<PrimaryContext> context_;
   CUstream stream_ = nullptr;
   std::unique_ptr<StagingRing> ring_;

@@ -18,18 +18,16 @@ absl::Status Bind(void* library, const char* name, void** function) {
 }
 
 absl::Status BindAll(Driver& driver) {
-  // Never closed: the driver has threads of its own.
+  // Never closed: the driver runs threads of its own.
   void* const library = ::dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     return absl::FailedPreconditionError(fmt::format("there is no NVIDIA driver on this machine: {}", ::dlerror()));
   }
   absl::Status status;
-#define TENSORFERRY_NAME(function) #function
-#define TENSORFERRY_BIND(function) \
-  if (status.ok()) status = Bind(library, TENSORFERRY_NAME(function), reinterpret_cast<void**>(&driver.function));
-  TENSORFERRY_CUDA_FUNCTIONS(TENSORFERRY_BIND)
-#undef TENSORFERRY_BIND
-#undef TENSORFERRY_NAME
+#define TENSORFERRY_CUDA_BIND(name, ...) \
+  if (status.ok()) status = Bind(library, #name, reinterpret_cast<void**>(&driver.name));
+  TENSORFERRY_CUDA_FUNCTIONS(TENSORFERRY_CUDA_BIND)
+#undef TENSORFERRY_CUDA_BIND
   return status;
 }
 

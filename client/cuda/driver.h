@@ -2,57 +2,28 @@
 #ifndef TENSORFERRY_CLIENT_CUDA_DRIVER_H_
 #define TENSORFERRY_CLIENT_CUDA_DRIVER_H_
 
-#include <cuda.h>
-
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-
-// All that we use of the driver. cuda.h makes some of these names stand for the newer ones (cuMemAlloc_v2).
-#define TENSORFERRY_CUDA_FUNCTIONS(X) \
-  X(cuCtxGetCurrent)                  \
-  X(cuCtxSetCurrent)                  \
-  X(cuDeviceGet)                      \
-  X(cuDeviceGetCount)                 \
-  X(cuDeviceGetName)                  \
-  X(cuDevicePrimaryCtxRelease)        \
-  X(cuDevicePrimaryCtxRetain)         \
-  X(cuEventCreate)                    \
-  X(cuEventDestroy)                   \
-  X(cuEventQuery)                     \
-  X(cuEventRecord)                    \
-  X(cuGetErrorName)                   \
-  X(cuGetErrorString)                 \
-  X(cuInit)                           \
-  X(cuMemAlloc)                       \
-  X(cuMemFree)                        \
-  X(cuMemFreeHost)                    \
-  X(cuMemGetInfo)                     \
-  X(cuMemHostAlloc)                   \
-  X(cuMemcpyDtoHAsync)                \
-  X(cuMemcpyHtoDAsync)                \
-  X(cuPointerGetAttributes)           \
-  X(cuStreamCreate)                   \
-  X(cuStreamDestroy)                  \
-  X(cuStreamGetCtx)                   \
-  X(cuStreamQuery)
+#include "client/cuda/driver_api.h"
 
 namespace tensorferry::cuda {
 
-// The functions of the driver, under their names in cuda.h.
+// The functions of the driver, found in libcuda.so.1.
 struct Driver {
-#define TENSORFERRY_CUDA_MEMBER(function) decltype(&::function) function = nullptr;
+#define TENSORFERRY_CUDA_MEMBER(name, ...) CUresult (*name)(__VA_ARGS__) = nullptr;
   TENSORFERRY_CUDA_FUNCTIONS(TENSORFERRY_CUDA_MEMBER)
 #undef TENSORFERRY_CUDA_MEMBER
 
-  // The status for `result`, for example `cannot pin memory: CUDA_ERROR_OUT_OF_MEMORY (out of memory)`. `action` is a
-  // verb phrase. RESOURCE_EXHAUSTED: out of memory; else INTERNAL.
+  // Returns the status for `result`, for example `cannot pin memory: CUDA_ERROR_OUT_OF_MEMORY (out of memory)`.
+  // `action` is a verb phrase. RESOURCE_EXHAUSTED: out of memory; all others are INTERNAL.
   absl::Status ToStatus(CUresult result, std::string_view action) const;
 };
 
-// The driver, loaded and initialized, which stays so until the process ends. Errors: FAILED_PRECONDITION: there is
-// none, or it is too old; NOT_FOUND: it finds no device; INTERNAL: it does not start. Safe for concurrent use.
+// Returns the driver, loaded and initialized; it stays so until the process ends. Safe for concurrent use.
+// Errors: FAILED_PRECONDITION: there is no driver, or it is too old; NOT_FOUND: it finds no device; INTERNAL: it does
+// not start.
 absl::StatusOr<const Driver*> LoadDriver();
 
 }  // namespace tensorferry::cuda

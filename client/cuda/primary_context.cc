@@ -43,7 +43,7 @@ PrimaryContext::PrimaryContext(const Driver& driver, int ordinal, CUdevice devic
       name_(fmt::format("cuda:{}", ordinal)),
       model_name_(std::move(model_name)) {}
 
-PrimaryContext::~PrimaryContext() { driver_.cuDevicePrimaryCtxRelease(device_); }
+PrimaryContext::~PrimaryContext() { driver_.cuDevicePrimaryCtxRelease_v2(device_); }
 
 ContextScope::ContextScope(const PrimaryContext& context) : driver_(context.driver()) {
   result_ = driver_.cuCtxGetCurrent(&before_);
@@ -54,8 +54,7 @@ ContextScope::ContextScope(const PrimaryContext& context) : driver_(context.driv
 
 ContextScope::~ContextScope() {
   if (!changed_) return;
-  // A driver may answer with an error of earlier work, without having done anything: the caller's context is worth a
-  // second attempt.
+  // The driver may return an error of earlier work and do nothing. So there is a second attempt.
   if (driver_.cuCtxSetCurrent(before_) != CUDA_SUCCESS) driver_.cuCtxSetCurrent(before_);
 }
 

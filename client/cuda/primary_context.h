@@ -10,7 +10,7 @@
 
 namespace tensorferry::cuda {
 
-// A device's primary context, the one that the CUDA runtime and PyTorch work in, kept alive. Safe for concurrent use.
+// A reference to a device's primary context, which the CUDA runtime and PyTorch use, too. Safe for concurrent use.
 class PrimaryContext {
  public:
   // Errors: those of LoadDriver; NOT_FOUND: there is no such device.
@@ -38,7 +38,7 @@ class PrimaryContext {
   const std::string model_name_;
 };
 
-// Makes a context current to this thread, and at the end again the one that was.
+// Makes a context current to this thread, and finally restores the previous one.
 class ContextScope {
  public:
   explicit ContextScope(const PrimaryContext& context);
@@ -46,7 +46,7 @@ class ContextScope {
   ContextScope& operator=(const ContextScope&) = delete;
   ~ContextScope();
 
-  // Whether the context is current. If it is not, nothing that needs one may be called.
+  // CUDA_SUCCESS if the context is current. If it is not, no function that needs a context may be called.
   CUresult result() const { return result_; }
 
  private:

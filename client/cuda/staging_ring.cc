@@ -7,20 +7,21 @@
 #include <cstring>
 #include <utility>
 
-#include "client/cuda/patience.h"
+#include "client/cuda/poll_backoff.h"
 
 namespace tensorferry::cuda {
 namespace {
 
-using State = Slot::State;
+using State = StagingBuffer::State;
 
-// More copies than these (times the slots) could fill the driver's queue, and then it would block.
+// Bounds the copies that are pending at once, to 128 for each buffer. More could fill the driver's queue, and then the
+// driver blocks.
 constexpr std::size_t kMaxParts = 128;
 
-// A driver may answer once with an error of earlier work. One that does not answer that often has lost the device.
-constexpr int kMaxUnanswered = 3;
+// A driver may return an error of earlier work once. After this many failed polls in a row the device is lost.
+constexpr int kMaxFailedPolls = 3;
 
-// Copies the first `to.size()` bytes of `pieces`, of which `skip` were taken before.
+// Copies the next `to.size()` bytes of `pieces` after the first `skip`.
 void Gather(StagingRing::Pieces pieces, std::size_t skip, std::span<std::byte> to) {
   for (const std::span<const std::byte> piece : pieces) {
     if (to.empty()) return;
@@ -36,34 +37,34 @@ void Gather(StagingRing::Pieces pieces, std::size_t skip, std::span<std::byte> t
 
 StagingRing::StagingRing(const PrimaryContext& context, const CudaOptions& options)
     : context_(context),
-      copier_(context),
-      slot_bytes_(static_cast<std::size_t>(options.slot_bytes)),
-      slots_(static_cast<std::size_t>(options.slot_count)) {}
+      submitter_(context),
+      buffer_bytes_(static_cast<std::size_t>(options.staging_buffer_bytes)),
+      buffers_(static_cast<std::size_t>(options.staging_buffers)) {}
 
 absl::StatusOr<std::unique_ptr<StagingRing>> StagingRing::Create(const PrimaryContext& context,
                                                                  const CudaOptions& options) {
   std::unique_ptr<StagingRing> ring(new StagingRing(context, options));
-  if (absl::Status status = ring->Pin(); !status.ok()) return status;
+  if (absl::Status status = ring->Allocate(); !status.ok()) return status;
   return ring;
 }
 
-absl::Status StagingRing::Pin() {
+absl::Status StagingRing::Allocate() {
   const ContextScope scope(context_);
   const Driver& driver = context_.driver();
   const std::string action =
-      fmt::format("cannot pin {} slots of {} bytes for {}", slots_.size(), slot_bytes_, context_.name());
+      fmt::format("cannot pin {} staging buffers of {} bytes for {}", buffers_.size(), buffer_bytes_, context_.name());
   if (scope.result() != CUDA_SUCCESS) return driver.ToStatus(scope.result(), action);
   void* memory = nullptr;
-  const CUresult pinned = driver.cuMemHostAlloc(&memory, slot_bytes_ * slots_.size(), 0);
+  const CUresult pinned = driver.cuMemHostAlloc(&memory, buffer_bytes_ * buffers_.size(), 0);
   if (pinned != CUDA_SUCCESS) return driver.ToStatus(pinned, action);
   memory_ = static_cast<std::byte*>(memory);
-  for (std::size_t i = 0; i < slots_.size(); ++i) {
-    Slot& slot = slots_[i];
-    slot.memory = memory_ + i * slot_bytes_;
-    slot.parts.reserve(kMaxParts);
-    const CUresult created = driver.cuEventCreate(&slot.event, CU_EVENT_DISABLE_TIMING);
+  for (std::size_t i = 0; i < buffers_.size(); ++i) {
+    StagingBuffer& buffer = buffers_[i];
+    buffer.memory = memory_ + i * buffer_bytes_;
+    buffer.parts.reserve(kMaxParts);
+    const CUresult created = driver.cuEventCreate(&buffer.event, CU_EVENT_DISABLE_TIMING);
     if (created == CUDA_SUCCESS) continue;
-    slot.event = nullptr;
+    buffer.event = nullptr;
     return driver.ToStatus(created, action);
   }
   return absl::OkStatus();
@@ -71,220 +72,188 @@ absl::Status StagingRing::Pin() {
 
 StagingRing::~StagingRing() {
   const ContextScope scope(context_);
-  for (const Slot& slot : slots_) {
-    if (slot.event != nullptr) context_.driver().cuEventDestroy(slot.event);
+  for (const StagingBuffer& buffer : buffers_) {
+    if (buffer.event != nullptr) context_.driver().cuEventDestroy_v2(buffer.event);
   }
   if (memory_ != nullptr) context_.driver().cuMemFreeHost(memory_);
 }
 
-absl::Status StagingRing::AwaitQuiet(CUdeviceptr to, std::size_t size_bytes, const FetchLimits& limits) {
+absl::Status StagingRing::AwaitIdle(CUdeviceptr to, std::size_t size_bytes, const FetchLimits& limits) {
   Lock lock(mutex_);
   const auto overlaps = [&](const Part& part) { return part.device < to + size_bytes && to < part.device + part.size; };
-  for (Patience patience(limits);;) {
-    const auto slot =
-        std::ranges::find_if(slots_, [&](const Slot& s) { return std::ranges::any_of(s.parts, overlaps); });
-    if (slot == slots_.end()) return absl::OkStatus();
+  for (PollBackoff backoff(limits);;) {
+    const auto buffer = std::ranges::find_if(
+        buffers_, [&](const StagingBuffer& each) { return std::ranges::any_of(each.parts, overlaps); });
+    if (buffer == buffers_.end()) return absl::OkStatus();
     Reap(lock);
-    if (!slot->failure.ok()) return slot->failure;
-    if (absl::Status status = patience.Wait(lock, changed_); !status.ok()) return status;
+    if (!buffer->failure.ok()) return buffer->failure;
+    if (absl::Status status = backoff.Pause(lock, changed_); !status.ok()) return status;
   }
 }
 
-absl::Status StagingRing::Write(const std::shared_ptr<Landing>& landing, CUdeviceptr to, Pieces pieces,
+absl::Status StagingRing::Write(const std::shared_ptr<Transfer>& transfer, CUdeviceptr to, Pieces pieces,
                                 const FetchLimits& limits) {
   std::size_t size = 0;
   for (const std::span<const std::byte> piece : pieces) size += piece.size();
   Lock lock(mutex_);
   for (std::size_t done = 0; done < size;) {
-    const absl::StatusOr<Slot*> taken = TakeSlot(lock, *landing, /*own=*/false, limits);
+    const absl::StatusOr<StagingBuffer*> taken = TakeBuffer(lock, *transfer, limits);
     if (!taken.ok()) return taken.status();
-    Slot& slot = **taken;
-    const std::span<std::byte> room(slot.memory + slot.used, std::min(size - done, slot_bytes_ - slot.used));
-    slot.Add(landing, to + done, room.size());
-    if (slot.used == slot_bytes_ || slot.parts.size() == kMaxParts) slot.state = State::kClosed;
-    ++slot.writers;
+    StagingBuffer& buffer = **taken;
+    const std::span<std::byte> room(buffer.memory + buffer.used, std::min(size - done, buffer_bytes_ - buffer.used));
+    buffer.Add(transfer, to + done, room.size());
+    if (buffer.used == buffer_bytes_ || buffer.parts.size() == kMaxParts) buffer.state = State::kClosed;
+    ++buffer.writers;
     lock.unlock();
     Gather(pieces, done, room);
     lock.lock();
-    if (--slot.writers == 0 && slot.state == State::kClosed) Issue(lock, slot);
+    if (--buffer.writers == 0 && buffer.state == State::kClosed) Submit(lock, buffer);
     done += room.size();
   }
-  return landing->status;
+  return transfer->status;
 }
 
-absl::Status StagingRing::Finish(Landing& landing, const FetchLimits& limits) {
-  const auto is_its = [&](const Part& part) { return part.landing.get() == &landing; };
+absl::Status StagingRing::Finish(Transfer& transfer, const FetchLimits& limits) {
+  const auto is_ours = [&](const Part& part) { return part.transfer.get() == &transfer; };
+  const auto has_ours = [&](const StagingBuffer& buffer) { return std::ranges::any_of(buffer.parts, is_ours); };
   Lock lock(mutex_);
-  for (Patience patience(limits); landing.parts_under_way > 0 && landing.status.ok();) {
-    if (CloseOpen(lock, [&](const Slot& slot) { return std::ranges::any_of(slot.parts, is_its); })) continue;
+  for (PollBackoff backoff(limits); transfer.pending_parts > 0 && transfer.status.ok();) {
+    if (CloseFilling(lock, has_ours)) continue;
     Reap(lock);
-    if (landing.parts_under_way == 0) break;
-    if (absl::Status status = patience.Wait(lock, changed_); !status.ok()) return status;
+    if (transfer.pending_parts == 0) break;
+    if (absl::Status status = backoff.Pause(lock, changed_); !status.ok()) return status;
   }
-  return landing.status;
+  return transfer.status;
 }
 
-void StagingRing::Abandon(Landing& landing, absl::Time until) {
+void StagingRing::Abandon(Transfer& transfer, absl::Time until) {
+  const auto is_ours = [&](const Part& part) { return part.transfer.get() == &transfer; };
   Lock lock(mutex_);
-  for (Slot& slot : slots_) {
-    if (slot.state != State::kOpen) continue;
-    landing.parts_under_way -=
-        std::erase_if(slot.parts, [&](const Part& part) { return part.landing.get() == &landing; });
-    if (slot.parts.empty() && slot.writers == 0) slot.Free();
+  for (StagingBuffer& buffer : buffers_) {
+    if (buffer.state != State::kFilling) continue;
+    transfer.pending_parts -= std::erase_if(buffer.parts, is_ours);
+    if (buffer.parts.empty() && buffer.writers == 0) buffer.Free();
   }
   const FetchLimits limits{.deadline = until};
-  for (Patience patience(limits); landing.parts_under_way > 0;) {
+  for (PollBackoff backoff(limits); transfer.pending_parts > 0;) {
     Reap(lock);
-    if (landing.parts_under_way > 0 && !patience.Wait(lock, changed_).ok()) return;
+    if (transfer.pending_parts > 0 && !backoff.Pause(lock, changed_).ok()) return;
   }
-}
-
-absl::Status StagingRing::Read(CUdeviceptr from, std::span<std::byte> to, CUstream stream, const FetchLimits& limits) {
-  Lock lock(mutex_);
-  while (!to.empty()) {
-    // Alone in its slot, so that it goes on with nothing.
-    const auto landing = std::make_shared<Landing>(stream, from);
-    const absl::StatusOr<Slot*> taken = TakeSlot(lock, *landing, /*own=*/true, limits);
-    if (!taken.ok()) return taken.status();
-    Slot& slot = **taken;
-    const std::size_t size = std::min(to.size(), slot_bytes_);
-    slot.from_device = true;
-    slot.kept = true;
-    slot.Add(landing, from, size);
-    Issue(lock, slot);
-    absl::Status status;
-    for (Patience patience(limits); landing->parts_under_way > 0 && landing->status.ok() && status.ok();) {
-      Reap(lock);
-      if (landing->parts_under_way > 0) status = patience.Wait(lock, changed_);
-    }
-    if (status.ok()) status = landing->status;
-    if (!status.ok()) {
-      slot.kept = false;
-      if (slot.state == State::kRead) slot.Free();
-      return status;
-    }
-    lock.unlock();
-    std::memcpy(to.data(), slot.memory, size);
-    lock.lock();
-    slot.Free();
-    changed_.notify_all();
-    to = to.subspan(size);
-    from += size;
-  }
-  return absl::OkStatus();
 }
 
 bool StagingRing::Drain(absl::Time until) {
+  const auto is_pending = [](const StagingBuffer& buffer) {
+    return buffer.state == State::kPending && buffer.failure.ok();
+  };
   const FetchLimits limits{.deadline = until};
-  const auto is_under_way = [](const Slot& slot) { return slot.state == State::kUnderWay && slot.failure.ok(); };
   Lock lock(mutex_);
-  for (Patience patience(limits); true;) {
+  for (PollBackoff backoff(limits); true;) {
     Reap(lock);
-    if (std::ranges::none_of(slots_, is_under_way)) return true;
-    if (!patience.Wait(lock, changed_).ok()) return false;
+    if (std::ranges::none_of(buffers_, is_pending)) return true;
+    if (!backoff.Pause(lock, changed_).ok()) return false;
   }
 }
 
-absl::StatusOr<Slot*> StagingRing::TakeSlot(Lock& lock, const Landing& landing, bool own, const FetchLimits& limits) {
-  for (Patience patience(limits); true;) {
-    if (!landing.status.ok()) return landing.status;
-    Slot* slot = own ? nullptr : FindOpen(landing.stream);
-    if (slot != nullptr) return slot;
-    slot = FindFree();
-    if (slot != nullptr) {
-      slot->Open(landing.stream);
-      return slot;
+absl::StatusOr<StagingBuffer*> StagingRing::TakeBuffer(Lock& lock, const Transfer& transfer,
+                                                       const FetchLimits& limits) {
+  for (PollBackoff backoff(limits); true;) {
+    if (!transfer.status.ok()) return transfer.status;
+    if (StagingBuffer* const buffer = FindFilling(transfer.stream)) return buffer;
+    if (StagingBuffer* const buffer = FindFree()) {
+      buffer->Take(transfer.stream);
+      return buffer;
     }
     Reap(lock);
     if (FindFree() != nullptr) continue;
-    // Nobody waits for slots that others fill too slowly.
-    if (CloseOpen(lock, [](const Slot&) { return true; })) continue;
+    // Others may fill their buffers too slowly: send what is there.
+    if (CloseFilling(lock, [](const StagingBuffer&) { return true; })) continue;
     if (absl::Status lost = AllLost(); !lost.ok()) return lost;
-    if (absl::Status status = patience.Wait(lock, changed_); !status.ok()) return status;
+    if (absl::Status status = backoff.Pause(lock, changed_); !status.ok()) return status;
   }
 }
 
-Slot* StagingRing::FindOpen(CUstream stream) {
-  const auto found =
-      std::ranges::find_if(slots_, [=](const Slot& s) { return s.state == State::kOpen && s.stream == stream; });
-  return found == slots_.end() ? nullptr : &*found;
+StagingBuffer* StagingRing::FindFilling(CUstream stream) {
+  const auto found = std::ranges::find_if(buffers_, [=](const StagingBuffer& buffer) {
+    return buffer.state == State::kFilling && buffer.stream == stream;
+  });
+  return found == buffers_.end() ? nullptr : &*found;
 }
 
-Slot* StagingRing::FindFree() {
-  const auto found = std::ranges::find(slots_, State::kFree, &Slot::state);
-  return found == slots_.end() ? nullptr : &*found;
+StagingBuffer* StagingRing::FindFree() {
+  const auto found = std::ranges::find(buffers_, State::kFree, &StagingBuffer::state);
+  return found == buffers_.end() ? nullptr : &*found;
 }
 
 absl::Status StagingRing::AllLost() const {
-  if (std::ranges::any_of(slots_, [](const Slot& slot) { return slot.failure.ok(); })) return absl::OkStatus();
-  return slots_.front().failure;
+  const auto works = [](const StagingBuffer& buffer) { return buffer.failure.ok(); };
+  return std::ranges::any_of(buffers_, works) ? absl::OkStatus() : buffers_.front().failure;
 }
 
 template <typename Wanted>
-bool StagingRing::CloseOpen(Lock& lock, const Wanted& wanted) {
+bool StagingRing::CloseFilling(Lock& lock, const Wanted& wanted) {
   bool any = false;
-  for (Slot& slot : slots_) {
-    if (slot.state != State::kOpen || !wanted(slot)) continue;
+  for (StagingBuffer& buffer : buffers_) {
+    if (buffer.state != State::kFilling || !wanted(buffer)) continue;
     any = true;
-    slot.state = State::kClosed;
-    if (slot.writers == 0) Issue(lock, slot);
+    buffer.state = State::kClosed;
+    if (buffer.writers == 0) Submit(lock, buffer);
   }
   return any;
 }
 
-void StagingRing::Issue(Lock& lock, Slot& slot) {
-  slot.state = State::kIssuing;
+void StagingRing::Submit(Lock& lock, StagingBuffer& buffer) {
+  buffer.state = State::kSubmitting;
   lock.unlock();
-  const Issued issued = copier_.Issue(slot);
+  const Submission submission = submitter_.Submit(buffer);
   lock.lock();
-  for (std::size_t i = 0; i < issued.parts.size(); ++i) {
-    if (issued.parts[i] != CUDA_SUCCESS) slot.parts[i].Fail(copier_.ToStatus(issued.parts[i]));
+  for (std::size_t i = 0; i < submission.parts.size(); ++i) {
+    const CUresult result = submission.parts[i];
+    if (result != CUDA_SUCCESS) buffer.parts[i].Fail(submitter_.ToStatus(result));
   }
-  if (issued.recorded != CUDA_SUCCESS) slot.Fail(copier_.ToStatus(issued.recorded));
-  if (issued.begun) {
-    // Also if every copy failed: only the next look tells that none is under way.
-    slot.state = State::kUnderWay;
-    slot.recorded = issued.recorded == CUDA_SUCCESS;
+  if (submission.recorded != CUDA_SUCCESS) buffer.Fail(submitter_.ToStatus(submission.recorded));
+  if (submission.begun) {
+    // Even if every copy failed: only a poll can say that none is pending.
+    buffer.state = State::kPending;
+    buffer.recorded = submission.recorded == CUDA_SUCCESS;
   } else {
-    slot.Settle();
-    slot.Free();
+    buffer.Complete();
+    buffer.Free();
   }
   changed_.notify_all();
 }
 
 void StagingRing::Reap(Lock& lock) {
   if (reaping_) return;
-  std::vector<Slot*> slots;
-  for (Slot& slot : slots_) {
-    if (slot.state == State::kUnderWay) slots.push_back(&slot);
+  std::vector<StagingBuffer*> pending;
+  for (StagingBuffer& buffer : buffers_) {
+    if (buffer.state == State::kPending) pending.push_back(&buffer);
   }
-  if (slots.empty()) return;
+  if (pending.empty()) return;
   reaping_ = true;
   lock.unlock();
-  const std::vector<Look> looks = copier_.Query(slots);
+  const std::vector<PollResult> results = submitter_.Poll(pending);
   lock.lock();
   reaping_ = false;
-  for (std::size_t i = 0; i < slots.size(); ++i) Settle(*slots[i], looks[i]);
+  for (std::size_t i = 0; i < pending.size(); ++i) Handle(results[i], *pending[i]);
   changed_.notify_all();
 }
 
-void StagingRing::Settle(Slot& slot, const Look& look) const {
-  if (look.error != CUDA_SUCCESS) slot.Fail(copier_.ToStatus(look.error));
-  if (look.answer == CUDA_ERROR_NOT_READY) {
-    slot.unanswered = 0;
-    slot.failure = absl::OkStatus();
-    return;
-  }
-  if (look.answer != CUDA_SUCCESS) {
-    if (++slot.unanswered < kMaxUnanswered) return;
-    if (slot.failure.ok()) slot.failure = copier_.ToStatus(look.answer);
-  }
-  slot.Settle();
-  if (look.answer != CUDA_SUCCESS) return;
-  if (slot.kept) {
-    slot.state = State::kRead;
-  } else {
-    slot.Free();
+void StagingRing::Handle(const PollResult& result, StagingBuffer& buffer) const {
+  if (result.error != CUDA_SUCCESS) buffer.Fail(submitter_.ToStatus(result.error));
+  switch (result.answer) {
+    case CUDA_SUCCESS:
+      buffer.Complete();
+      buffer.Free();
+      return;
+    case CUDA_ERROR_NOT_READY:
+      buffer.failed_polls = 0;
+      buffer.failure = absl::OkStatus();
+      return;
+    default:
+      if (++buffer.failed_polls < kMaxFailedPolls) return;
+      if (buffer.failure.ok()) buffer.failure = submitter_.ToStatus(result.answer);
+      // Ends the waits of the transfers. The buffer itself stays pending.
+      buffer.Complete();
   }
 }
 

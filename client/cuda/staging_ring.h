@@ -12,79 +12,76 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "client/cuda/copier.h"
 #include "client/cuda/primary_context.h"
-#include "client/cuda/slot.h"
+#include "client/cuda/staging_buffer.h"
+#include "client/cuda/submitter.h"
 #include "tensorferry/cuda.h"
 #include "tensorferry/destination.h"
 
 namespace tensorferry::cuda {
 
-// The pinned slots through which everything passes on its way to one device. Several fetches, and the threads of each,
-// fill the same slots. No thread waits inside the driver: whoever waits looks at the events from time to time, so that
-// limits hold even if the device is stuck. Safe for concurrent use by multiple threads.
+// The staging buffers of one device. Several fetches, each with several threads, fill the same buffers. No thread waits
+// inside the driver: threads poll the events, so that limits hold even if the device is stuck. Safe for concurrent use
+// by multiple threads.
 class StagingRing {
  public:
   using Pieces = std::span<const std::span<const std::byte>>;
 
-  // Pins the slots. `context` must outlive the ring. Errors: RESOURCE_EXHAUSTED: there is no memory to pin.
+  // Allocates the buffers. `context` must outlive the ring. Errors: RESOURCE_EXHAUSTED: there is no memory to pin.
   static absl::StatusOr<std::unique_ptr<StagingRing>> Create(const PrimaryContext& context, const CudaOptions& options);
   StagingRing(const StagingRing&) = delete;
   StagingRing& operator=(const StagingRing&) = delete;
-  // Frees the slots: to be preceded by a Drain that said that it may.
+  // Frees the buffers. Drain must have returned true before.
   ~StagingRing();
 
-  // Waits until nothing from before is on its way to the `size_bytes` at `to`. Errors: those of `limits`; that of a
-  // copy of which nobody knows whether it is still to come.
-  absl::Status AwaitQuiet(CUdeviceptr to, std::size_t size_bytes, const FetchLimits& limits);
+  // Waits until no earlier copy to the `size_bytes` at `to` is pending. Errors: those of `limits`; the error of a copy
+  // that may still be pending on a lost device.
+  absl::Status AwaitIdle(CUdeviceptr to, std::size_t size_bytes, const FetchLimits& limits);
 
-  // Takes `pieces` to `to`, through as many slots as that takes. Errors: those of `limits`, and of what `landing` wrote
+  // Copies `pieces` to `to`, through as many buffers as needed. Errors: those of `limits`, and of what `transfer` wrote
   // before.
-  absl::Status Write(const std::shared_ptr<Landing>& landing, CUdeviceptr to, Pieces pieces, const FetchLimits& limits);
+  absl::Status Write(const std::shared_ptr<Transfer>& transfer, CUdeviceptr to, Pieces pieces,
+                     const FetchLimits& limits);
 
-  // Sends what is left and returns when all that `landing` wrote is on the device. Errors: as Write.
-  absl::Status Finish(Landing& landing, const FetchLimits& limits);
+  // Sends the rest and returns when everything that `transfer` wrote is on the device. Errors: as Write.
+  absl::Status Finish(Transfer& transfer, const FetchLimits& limits);
 
-  // Takes back what was not sent and returns when the rest is not under way any more, at `until` at the latest.
-  void Abandon(Landing& landing, absl::Time until);
+  // Discards what was not sent and returns when no copy of the rest is pending, at `until` at the latest.
+  void Abandon(Transfer& transfer, absl::Time until);
 
-  // Copies from the device, on `stream`. Errors: those of `limits`.
-  absl::Status Read(CUdeviceptr from, std::span<std::byte> to, CUstream stream, const FetchLimits& limits);
-
-  // Returns whether everything was done at `until` at the latest, so that the memory can be freed.
+  // Waits until no copy is pending, so that the memory can be freed. Returns false if that is not so at `until`.
   bool Drain(absl::Time until);
 
  private:
   using Lock = std::unique_lock<std::mutex>;
 
   StagingRing(const PrimaryContext& context, const CudaOptions& options);
-  absl::Status Pin();
+  absl::Status Allocate();
 
-  // A slot with room for what `landing` writes: one that others fill, too, unless it is to be `own`. Errors: those of
-  // `limits`, of `landing`, and of a device that gives no slot back.
-  absl::StatusOr<Slot*> TakeSlot(Lock& lock, const Landing& landing, bool own, const FetchLimits& limits);
-  Slot* FindOpen(CUstream stream);
-  Slot* FindFree();
-  // What the driver says of slots, if none can be had any more.
+  // Returns a buffer with room for `transfer`, which other transfers of the same stream may share. Errors: those of
+  // `limits`, of `transfer`, and of a device that returns no buffer.
+  absl::StatusOr<StagingBuffer*> TakeBuffer(Lock& lock, const Transfer& transfer, const FetchLimits& limits);
+  StagingBuffer* FindFilling(CUstream stream);
+  StagingBuffer* FindFree();
+  // Returns the driver's error if all buffers are lost.
   absl::Status AllLost() const;
-  // Sends the open slots that `wanted` says yes to; returns whether there were any.
+  // Closes the buffers in kFilling for which `wanted` returns true. Returns true if there were any.
   template <typename Wanted>
-  bool CloseOpen(Lock& lock, const Wanted& wanted);
-  // Issues the copies of a slot that nobody fills any more.
-  void Issue(Lock& lock, Slot& slot);
-  // Asks the driver which slots are done, and frees those.
+  bool CloseFilling(Lock& lock, const Wanted& wanted);
+  // Submits the copies of a closed buffer without writers.
+  void Submit(Lock& lock, StagingBuffer& buffer);
+  // Polls the pending buffers, and frees those whose copies are complete. One thread at a time does.
   void Reap(Lock& lock);
-  // Takes what the driver said of a slot that is under way.
-  void Settle(Slot& slot, const Look& look) const;
+  void Handle(const PollResult& result, StagingBuffer& buffer) const;
 
   const PrimaryContext& context_;
-  const Copier copier_;
-  const std::size_t slot_bytes_;
+  const Submitter submitter_;
+  const std::size_t buffer_bytes_;
   std::byte* memory_ = nullptr;
-  std::mutex mutex_;  // guards what follows
+  std::mutex mutex_;  // guards all below
   std::condition_variable changed_;
   bool reaping_ = false;
-  std::vector<Slot> slots_;
+  std::vector<StagingBuffer> buffers_;
 };
 
 }  // namespace tensorferry::cuda

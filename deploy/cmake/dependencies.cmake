@@ -4,7 +4,7 @@ set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_dependency(Threads)
 find_dependency(absl CONFIG)      # absl::Status, StatusOr, flat_hash_set, base64: the vocabulary of the APIs
 find_dependency(fmt CONFIG)       # messages; gcc 12 has no std::format
-find_dependency(OpenSSL)          # SHA-256 of fingerprints; gRPC brings it along
+find_dependency(OpenSSL)          # SHA-256 of digests; gRPC brings it along
 find_dependency(Protobuf MODULE)  # gRPC's config wants it found first, in module mode
 find_dependency(gRPC CONFIG)
 find_dependency(PkgConfig)

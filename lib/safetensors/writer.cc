@@ -6,7 +6,6 @@
 #include <rapidjson/writer.h>
 
 #include <algorithm>
-#include <array>
 #include <string_view>
 #include <tuple>
 #include <utility>
@@ -23,8 +22,16 @@ void WriteString(rapidjson::Writer<rapidjson::StringBuffer>& json, std::string_v
   json.String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
 }
 
+// A tensor as the header describes it.
+struct Entry {
+  std::string_view name;
+  Dtype dtype;
+  std::span<const std::int64_t> shape;
+  std::uint64_t size_bytes;
+};
+
 // The header for tensors in this order, padded.
-std::string HeaderJson(std::span<const TensorToWrite* const> tensors, const Metadata& metadata) {
+std::string HeaderJson(std::span<const Entry> tensors, const Metadata& metadata) {
   rapidjson::StringBuffer buffer;
   rapidjson::Writer<rapidjson::StringBuffer> json(buffer);
   json.StartObject();
@@ -38,19 +45,19 @@ std::string HeaderJson(std::span<const TensorToWrite* const> tensors, const Meta
     json.EndObject();
   }
   std::uint64_t offset = 0;
-  for (const TensorToWrite* tensor : tensors) {
-    WriteString(json, tensor->name);
+  for (const Entry& tensor : tensors) {
+    WriteString(json, tensor.name);
     json.StartObject();
     json.Key("dtype");
-    WriteString(json, DtypeName(tensor->dtype));
+    WriteString(json, DtypeName(tensor.dtype));
     json.Key("shape");
     json.StartArray();
-    for (const std::int64_t dimension : tensor->shape) json.Int64(dimension);
+    for (const std::int64_t dimension : tensor.shape) json.Int64(dimension);
     json.EndArray();
     json.Key("data_offsets");
     json.StartArray();
     json.Uint64(offset);
-    json.Uint64(offset += tensor->data.size());
+    json.Uint64(offset += tensor.size_bytes);
     json.EndArray();
     json.EndObject();
   }
@@ -61,37 +68,50 @@ std::string HeaderJson(std::span<const TensorToWrite* const> tensors, const Meta
   return header;
 }
 
+// The bytes of a file before its data: the length of the header, and the header. Errors: INVALID_ARGUMENT: the reader
+// would refuse it.
+absl::StatusOr<std::string> EncodeHead(std::span<const Entry> tensors, const Metadata& metadata) {
+  std::int64_t data_size_bytes = 0;
+  for (const Entry& tensor : tensors) {
+    data_size_bytes += static_cast<std::int64_t>(tensor.size_bytes);
+    // Only this name would turn into something else than a tensor.
+    if (tensor.name == "__metadata__") return absl::InvalidArgumentError("a tensor cannot be called __metadata__");
+  }
+  const std::string header = HeaderJson(tensors, metadata);
+  // All that is written must be readable: the reader judges the input, too.
+  if (const auto parsed = Header::Parse(header, data_size_bytes); !parsed.ok()) {
+    return absl::InvalidArgumentError(parsed.status().message());
+  }
+  std::string head(kPrefixBytes, '\0');
+  for (std::size_t i = 0; i < head.size(); ++i) head[i] = static_cast<char>(header.size() >> (8 * i) & 0xFF);
+  return head + header;
+}
+
 }  // namespace
+
+absl::StatusOr<std::string> EncodeFileHead(std::string_view name, Dtype dtype, std::span<const std::int64_t> shape,
+                                           std::int64_t size_bytes) {
+  const Entry entry{name, dtype, shape, static_cast<std::uint64_t>(size_bytes)};
+  return EncodeHead(std::span(&entry, 1), {});
+}
 
 absl::Status WriteFile(const std::string& path, std::span<const TensorToWrite> tensors, const Metadata& metadata) {
   std::vector<const TensorToWrite*> ordered;
-  std::int64_t data_size_bytes = 0;
-  for (const TensorToWrite& tensor : tensors) {
-    ordered.push_back(&tensor);
-    data_size_bytes += static_cast<std::int64_t>(tensor.data.size());
-    // Only this name would turn into something else than a tensor.
-    if (tensor.name == "__metadata__") {
-      return absl::InvalidArgumentError(
-          fmt::format("cannot write {}: a tensor cannot be called __metadata__", Quote(path)));
-    }
-  }
+  for (const TensorToWrite& tensor : tensors) ordered.push_back(&tensor);
   // The reference writes the widest first, which keeps every tensor aligned to its elements.
   std::ranges::sort(ordered, {},
                     [](const TensorToWrite* t) { return std::tuple(-BitWidth(t->dtype), std::string_view(t->name)); });
-
-  const std::string header = HeaderJson(ordered, metadata);
-  // Whatever we write must be readable: the reader is the judge of the input, too.
-  if (const auto parsed = Header::Parse(header, data_size_bytes); !parsed.ok()) {
-    return absl::InvalidArgumentError(
-        fmt::format("cannot write {}: {}", Quote(path), std::string(parsed.status().message())));
+  std::vector<Entry> entries;
+  for (const TensorToWrite* t : ordered) entries.push_back({t->name, t->dtype, t->shape, t->data.size()});
+  const absl::StatusOr<std::string> head = EncodeHead(entries, metadata);
+  if (!head.ok()) {
+    return absl::Status(head.status().code(),
+                        fmt::format("cannot write {}: {}", Quote(path), std::string(head.status().message())));
   }
 
   absl::StatusOr<AtomicFile> file = AtomicFile::Create(path);
   if (!file.ok()) return file.status();
-  std::array<std::byte, kPrefixBytes> prefix;
-  for (std::size_t i = 0; i < prefix.size(); ++i) prefix[i] = static_cast<std::byte>(header.size() >> (8 * i) & 0xFF);
-  if (absl::Status status = file->Append(prefix); !status.ok()) return status;
-  if (absl::Status status = file->Append(std::as_bytes(std::span(header))); !status.ok()) return status;
+  if (absl::Status status = file->Append(std::as_bytes(std::span(*head))); !status.ok()) return status;
   for (const TensorToWrite* tensor : ordered) {
     if (absl::Status status = file->Append(tensor->data); !status.ok()) return status;
   }

@@ -17,7 +17,7 @@ namespace {
 
 using ModelOr = absl::StatusOr<std::shared_ptr<const Model>>;
 
-// Whether the files that are open have what they had when they were opened, wherever their names have gone.
+// Returns true if the open files have the contents that they had when they were opened, wherever their names are now.
 bool IsIntact(const Model& model) {
   return std::ranges::all_of(model.files(), [](const ModelFile& file) {
     return file.kind == ModelFile::Kind::kCompanion || file.file->CheckUnchanged().ok();
@@ -28,9 +28,9 @@ bool HasIndex(const Model& model) {
   return std::ranges::find(model.files(), ModelFile::Kind::kIndex, &ModelFile::kind) != model.files().end();
 }
 
-// Whether `scanned`, which is no good model, may be a bad replacement of `old`, which the directory was. Where there is
-// no index, a directory is whatever is in it: if files went, or such were added that do not fit, it is no replacement,
-// and to keep the old one would hold its deleted files for ever.
+// Returns true if `scanned`, which is no good model, may be a bad replacement of `old`, which the directory was.
+// Without an index, a directory is whatever is in it: if files went, or such were added that do not fit, it is no
+// replacement, and to keep the old one would hold its deleted files for ever.
 bool MayReplace(const ScannedDirectory& scanned, const Model& old) {
   if (HasIndex(old)) return true;
   const auto is_gone = [&](const ModelFile& file) {
@@ -77,14 +77,14 @@ class EntryMaker {
       entry.listed = it->second.listed;
       entries_.insert_or_assign(it->first, std::move(entry));
     }
-    // What cannot be entered is shown with its reason, unless it vanished just now.
+    // A directory that cannot be entered is shown with the reason, unless it vanished just now.
     if (!absl::IsNotFound(status)) entries_.emplace(path, Catalog::Entry{status, true, absl::OkStatus()});
   }
 
   Catalog::Entries Finish() && { return std::move(entries_); }
 
  private:
-  // What to serve under `name`, where `found` is.
+  // Returns the entry for `name`, where `found` is now.
   Catalog::Entry Choose(const std::string& name, const ModelOr& found) const {
     if (!found.ok()) {
       const auto before = before_.find(name);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -12,6 +13,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <random>
 #include <utility>
 
 #include "lib/checksum/crc32c.h"
@@ -24,6 +26,16 @@ namespace tensorferry {
 namespace {
 
 std::atomic<std::int64_t> mapped_bytes = 0;
+
+// Random, because a number that is counted up is the same in a process and in its fork.
+std::string MakeInstance() {
+  std::array<std::uint8_t, 16> random = {};
+  if (::getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size())) {
+    std::random_device device;
+    for (std::uint8_t& byte : random) byte = static_cast<std::uint8_t>(device());
+  }
+  return fmt::format("{:02x}", fmt::join(random, ""));
+}
 
 // To others than these the kernel says of every page that it is in memory.
 bool MayAskForResidency(int fd, const struct stat& stat) {
@@ -65,6 +77,7 @@ MappedFile::MappedFile(UniqueFd fd, std::string path, FileIdentity identity, std
       path_(std::move(path)),
       identity_(identity),
       bytes_(bytes),
+      instance_(MakeInstance()),
       knows_residency_(knows_residency),
       mapping_(bytes.empty() ? nullptr : mapping_table::Add(bytes)),
       blocks_(std::make_unique<std::atomic<std::uint64_t>[]>(bytes.size() / kBlockBytes)) {

@@ -16,7 +16,7 @@ struct Block {
 
 std::atomic<Block*> blocks = nullptr;
 
-// What only those that add and remove use. Never destroyed: mappings may outlive main.
+// Only for adding and removing. Never destroyed: mappings may outlive main.
 struct Free {
   std::mutex mutex;
   std::vector<Entry*> entries;

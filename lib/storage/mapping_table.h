@@ -16,7 +16,7 @@ namespace mapping_table {
 struct Entry {
   std::atomic<std::uintptr_t> begin = 0;  // 0: not in use
   std::atomic<std::uintptr_t> end = 0;
-  // Whether zeros were put in place of pages that could not be read.
+  // True if zeros were put in place of pages that could not be read.
   std::atomic<bool> poisoned = false;
 };
 

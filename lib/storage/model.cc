@@ -6,21 +6,45 @@
 #include <algorithm>
 #include <utility>
 
+#include "lib/checksum/sha256.h"
 #include "lib/safetensors/name_order.h"
-#include "lib/storage/fingerprint.h"
 #include "tensorferry/quote.h"
 
 namespace tensorferry {
 namespace {
 
 std::string GenerationOf(const std::vector<ModelFile>& files) {
-  Digest digest;
+  Sha256 digest;
   digest.AddText("tensorferry generation 1");
   for (const ModelFile& file : files) {
     if (file.kind == ModelFile::Kind::kCompanion) continue;
     digest.AddText(file.name);
-    digest.AddText(file.fingerprint);
+    digest.AddText(file.digest);
   }
+  return digest.Finish();
+}
+
+std::string TreeDigestOf(const std::vector<ModelFile>& files) {
+  Sha256 digest;
+  digest.AddText("tensorferry tree 1");
+  for (const ModelFile& file : files) {
+    digest.AddText(file.name);
+    digest.AddText(std::to_string(file.file->size_bytes()));
+    digest.AddText(file.digest);
+  }
+  return digest.Finish();
+}
+
+std::string InstanceOf(const std::vector<ModelFile>& files) {
+  std::vector<std::string_view> instances;
+  for (const ModelFile& file : files) {
+    if (file.kind != ModelFile::Kind::kCompanion) instances.push_back(file.file->instance());
+  }
+  // The generation covers the names.
+  std::ranges::sort(instances);
+  Sha256 digest;
+  digest.AddText("tensorferry instance 1");
+  for (const std::string_view instance : instances) digest.AddText(instance);
   return digest.Finish();
 }
 
@@ -71,6 +95,8 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Create(std::vector<ModelFile
   }
   for (std::size_t i = 0; i < model->tensor_count(); ++i) model->size_bytes_ += model->tensor(i).view.size_bytes();
   model->generation_ = GenerationOf(ordered);
+  model->tree_digest_ = TreeDigestOf(ordered);
+  model->instance_ = InstanceOf(ordered);
   return model;
 }
 

@@ -62,7 +62,7 @@ absl::StatusOr<safetensors::WeightMap> ReadIndex(const MappedFile& file, const s
 ModelOr MakeModel(std::vector<ModelFile> files, const safetensors::WeightMap* weight_map, const ModelOr* before) {
   std::ranges::sort(files, {}, &ModelFile::name);
   const auto same = [](const ModelFile& a, const ModelFile& b) {
-    return a.name == b.name && a.file == b.file && a.fingerprint == b.fingerprint;
+    return a.name == b.name && a.file == b.file && a.digest == b.digest;
   };
   if (before != nullptr && before->ok() && std::ranges::equal(files, (**before)->files(), same)) return *before;
   return Model::Create(std::move(files), weight_map);
@@ -117,6 +117,17 @@ ModelOr MakeFileModel(const LoadedFile& loaded, const ModelOr* before) {
   return MakeModel({*loaded.file}, nullptr, before);
 }
 
+// Keeps in `scanned` what `before` knows of names that are gone.
+void KeepGone(const ScannedDirectory& before, ScannedDirectory& scanned) {
+  const auto keep = [&](const std::string& name, const FileVersions& versions) {
+    if (scanned.files.contains(name)) return;
+    FileVersions open = OpenVersions(versions, 0);
+    if (!open.empty()) scanned.gone.emplace(name, std::move(open));
+  };
+  for (const auto& [name, file] : before.files) keep(name, file->versions);
+  for (const auto& [name, versions] : before.gone) keep(name, versions);
+}
+
 }  // namespace
 
 std::shared_ptr<const ScannedDirectory> LoadDirectory(FileLoader& loader, const std::string& directory,
@@ -125,17 +136,14 @@ std::shared_ptr<const ScannedDirectory> LoadDirectory(FileLoader& loader, const 
   auto scanned = std::make_shared<ScannedDirectory>();
   scanned->id = listing.id;
   const FileLoader::Files files = FilesOfModels(listing);
-  loader.LoadAhead(listing, directory, files, before != nullptr ? before->files : LoadedFiles());
+  loader.LoadAhead(listing, directory, files, before.get());
   for (const auto& [name, kind] : files) {
-    std::shared_ptr<const LoadedFile> file_before;
-    if (before != nullptr) {
-      if (const auto found = before->files.find(name); found != before->files.end()) file_before = found->second;
-    }
-    scanned->files.emplace_hint(scanned->files.end(), name, loader.Load(listing, directory, name, kind, file_before));
+    scanned->files.emplace_hint(scanned->files.end(), name, loader.Load(listing, directory, name, kind, before.get()));
   }
   if (before != nullptr && before->settled && before->id == scanned->id && before->files == scanned->files) {
     return before;
   }
+  if (before != nullptr) KeepGone(*before, *scanned);
   if (scanned->files.empty()) return scanned;
   for (const auto& [name, file] : scanned->files) {
     if (file->kind != Kind::kSafetensors) continue;

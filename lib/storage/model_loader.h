@@ -18,8 +18,8 @@ std::shared_ptr<const ScannedDirectory> LoadDirectory(FileLoader& loader, const 
                                                       const RootDirectory::Listing& listing,
                                                       const std::shared_ptr<const ScannedDirectory>& before);
 
-// Whether `listing`, which was taken after `scanned` was loaded, and its files say that `scanned` is still what the
-// directory holds. Files that were opened one after another belong together only if this is so.
+// Returns true if `listing`, which was taken after `scanned` was loaded, and its files say that `scanned` is still what
+// the directory holds. Files that were opened one after another belong together only if this is so.
 bool IsUpToDate(const FileLoader& loader, const std::string& directory, const RootDirectory::Listing& listing,
                 const ScannedDirectory& scanned);
 

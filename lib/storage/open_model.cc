@@ -7,13 +7,12 @@
 #include <system_error>
 #include <utility>
 
+#include "lib/storage/file_digest.h"
 #include "lib/storage/file_loader.h"
-#include "lib/storage/fingerprint.h"
 #include "lib/storage/known_digest.h"
 #include "lib/storage/model_loader.h"
 #include "lib/storage/root_directory.h"
 #include "lib/storage/scanned_directory.h"
-#include "tensorferry/files/file_io.h"
 #include "tensorferry/quote.h"
 #include "tensorferry/storage/model.h"
 
@@ -24,15 +23,11 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Open(const std::string& path
   if (!std::filesystem::is_directory(path, ignored)) {
     absl::StatusOr<std::shared_ptr<const SafetensorsFile>> tensors = SafetensorsFile::Open(path);
     if (!tensors.ok()) return tensors.status();
-    absl::StatusOr<std::string> fingerprint = SampledFingerprint(**tensors);
-    if (!fingerprint.ok()) return fingerprint.status();
-    const std::string name = std::filesystem::path(path).filename().string();
-    const absl::StatusOr<std::string> sums = ReadSmallFile(SumFileOf(path), kMaxSumFileBytes);
-    std::string known = sums.ok() ? DigestInSumFile(*sums, name) : std::string();
-    if (known.empty()) known = DigestInBlobPath(RootDirectory::RealPath(*(*tensors)->file()));
-    return Create({ModelFile{.name = name,
+    absl::StatusOr<std::string> digest = SampledDigest(**tensors);
+    if (!digest.ok()) return digest.status();
+    return Create({ModelFile{.name = std::filesystem::path(path).filename().string(),
                              .kind = ModelFile::Kind::kSafetensors,
-                             .fingerprint = WithKnownDigest(*fingerprint, known),
+                             .digest = *std::move(digest),
                              .file = (*tensors)->file(),
                              .tensors = *tensors}},
                   nullptr);

@@ -32,7 +32,7 @@ bool IsDirectory(int parent, const dirent& entry) {
   return ::fstatat(parent, entry.d_name, &stat, 0) == 0 && S_ISDIR(stat.st_mode);
 }
 
-// What a descriptor refers to, as an absolute path; empty if the system does not tell.
+// Returns what a descriptor refers to, as an absolute path; empty if the system does not say.
 std::string PathOf(int fd) {
   std::string path(PATH_MAX, '\0');
   const ssize_t size = ::readlink(fmt::format("/proc/self/fd/{}", fd).c_str(), path.data(), path.size());

@@ -47,7 +47,7 @@ class RootDirectory {
   };
   absl::StatusOr<Listing> List(const std::string& path) const;
 
-  // What the file `name` of a directory, which was listed as `path`, is now, without opening its contents.
+  // Returns what the file `name` of a directory, which was listed as `path`, is now, without opening its contents.
   // Errors: as MapFile.
   absl::StatusOr<FileIdentity> Identify(const Listing& listing, const std::string& path, const std::string& name) const;
 

@@ -69,7 +69,7 @@ class Scanner {
     std::shared_ptr<const ScannedDirectory> scanned;
     for (int attempt = 0; attempt < kLoadAttempts; ++attempt) {
       scanned = LoadDirectory(loader_, directory, listing, before);
-      // What did not change belongs together as it did before.
+      // Files that did not change belong together as they did before.
       if (scanned == before || scanned->files.empty()) break;
       absl::StatusOr<RootDirectory::Listing> again = List(directory);
       if (!again.ok()) return again.status();

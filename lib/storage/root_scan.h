@@ -12,7 +12,7 @@
 
 namespace tensorferry {
 
-// What a scan found under a root.
+// The result of a scan of a root.
 struct RootScan {
   ScannedDirectories directories;
   // Directories that are there but cannot be looked into, and why. What an earlier scan found in and beneath them is
@@ -25,7 +25,7 @@ struct RootScan {
 absl::StatusOr<RootScan> ScanRoot(const RootDirectory& root, const LoadOptions& options,
                                   const ScannedDirectories& before);
 
-// Whether `path` is `directory` or something beneath it; both are relative to a root.
+// Returns true if `path` is `directory` or something beneath it; both are relative to a root.
 bool IsInOrBeneath(std::string_view path, std::string_view directory);
 
 }  // namespace tensorferry

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstddef>
 
@@ -94,6 +95,26 @@ std::string SliceSpec::ToString() const {
     if (range.step != 1) text += ':' + std::to_string(range.step);
   }
   return text + ']';
+}
+
+SliceSpec Shard(std::span<const std::int64_t> shape, int dimension, int rank, int world_size) {
+  const int dimensions = static_cast<int>(shape.size());
+  if (dimension < 0) dimension += dimensions;
+  // A slice of more dimensions than the tensor has, or with a step of 0, resolves nowhere.
+  if (dimension < 0 || dimension >= dimensions) dimension = dimensions;
+  SliceSpec spec;
+  spec.dimensions.resize(static_cast<std::size_t>(dimension), Range());
+  Range part{.start = rank, .stop = world_size, .step = 0};
+  if (dimension < dimensions && rank >= 0 && rank < world_size) {
+    const std::int64_t size = shape[static_cast<std::size_t>(dimension)];
+    const std::int64_t part_size = size / world_size + (size % world_size != 0 ? 1 : 0);
+    // Sizes are not negative, and the product may exceed an int64 only beyond the end.
+    std::int64_t start = size;
+    if (part_size == 0 || rank <= size / part_size) start = std::min(size, part_size * rank);
+    part = {.start = start, .stop = std::min(size - start, part_size) + start, .step = 1};
+  }
+  spec.dimensions.emplace_back(part);
+  return spec;
 }
 
 }  // namespace tensorferry

@@ -77,7 +77,17 @@ bool ReadResponse(CodedInputStream& in, DecodedChunk& chunk) {
   return has_chunk && in.ConsumedEntireMessage();
 }
 
-absl::Status CheckSegments(const DecodedChunk& chunk) {
+absl::Status CheckSegments(const DecodedChunk& chunk, StreamContent content) {
+  if (chunk.head->segments_size() > 0 && !chunk.head->has_crc32c()) {
+    return absl::DataLossError("a chunk without a checksum");
+  }
+  if (content == StreamContent::kChecksums) {
+    if (chunk.data_size_bytes > 0) return absl::DataLossError("data where only checksums were requested");
+    for (const v1::Segment& segment : chunk.head->segments()) {
+      if (segment.size_bytes() < 1) return absl::DataLossError("an empty segment");
+    }
+    return absl::OkStatus();
+  }
   std::int64_t left = chunk.data_size_bytes;
   for (const v1::Segment& segment : chunk.head->segments()) {
     if (segment.size_bytes() < 1 || segment.size_bytes() > left) {
@@ -92,7 +102,7 @@ absl::Status CheckSegments(const DecodedChunk& chunk) {
 
 }  // namespace
 
-absl::StatusOr<DecodedChunk> DecodeChunk(grpc::ByteBuffer& message) {
+absl::StatusOr<DecodedChunk> DecodeChunk(grpc::ByteBuffer& message, StreamContent content) {
   DecodedChunk chunk;
   {
     grpc::ProtoBufferReader reader(&message);
@@ -100,15 +110,15 @@ absl::StatusOr<DecodedChunk> DecodeChunk(grpc::ByteBuffer& message) {
     CodedInputStream in(&reader);
     if (!ReadResponse(in, chunk)) return absl::DataLossError("a message of the stream is not a chunk");
   }
-  if (absl::Status status = CheckSegments(chunk); !status.ok()) return status;
+  if (absl::Status status = CheckSegments(chunk, content); !status.ok()) return status;
   return chunk;
 }
 
 absl::Status CompareChecksum(const DecodedChunk& chunk, std::uint32_t crc) {
-  if (crc == chunk.head->data_crc32c()) return absl::OkStatus();
+  if (crc == chunk.head->crc32c()) return absl::OkStatus();
   return absl::DataLossError(
       fmt::format("checksum mismatch: {} bytes of data have crc32c {:08x}, their sender says {:08x}",
-                  chunk.data_size_bytes, crc, chunk.head->data_crc32c()));
+                  chunk.data_size_bytes, crc, chunk.head->crc32c()));
 }
 
 absl::Status VerifyChecksum(const DecodedChunk& chunk) {

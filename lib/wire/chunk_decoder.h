@@ -17,7 +17,7 @@
 
 namespace tensorferry::wire {
 
-// A message of a stream, taken apart without copying its data, which its segments cover.
+// A message of a stream, decoded without copying its data, which its segments cover.
 struct DecodedChunk {
   // Where the head lives: that of many small tensors has thousands of parts, which are neither freed one by one.
   std::unique_ptr<google::protobuf::Arena> arena = std::make_unique<google::protobuf::Arena>();
@@ -28,15 +28,18 @@ struct DecodedChunk {
   std::int64_t data_size_bytes = 0;
 };
 
-// Decodes a message of a stream, which comes from an untrusted peer. Fields it does not know are skipped.
-// Says nothing of the checksum: whoever copies the data may take it in the same pass. Errors: DATA_LOSS: the message is
-// not a response, or its segments are empty, or do not add up to its data.
-absl::StatusOr<DecodedChunk> DecodeChunk(grpc::ByteBuffer& message);
+// The forms of a stream: with the data, or with the checksums alone.
+enum class StreamContent : char { kData, kChecksums };
 
-// Whether `crc`, taken of all of the data, is what its sender says. Errors: DATA_LOSS.
+// Decodes a message of a stream, which comes from an untrusted peer. Skips unknown fields. Does not compute checksums:
+// the caller does so while it copies the data. Errors: DATA_LOSS: the message is not a response, or it has segments and
+// no checksum, or a segment is empty, or the segments do not add up to the data (kData), or there is data (kChecksums).
+absl::StatusOr<DecodedChunk> DecodeChunk(grpc::ByteBuffer& message, StreamContent content = StreamContent::kData);
+
+// Compares `crc`, computed over all of the data, with the checksum that its sender computed. Errors: DATA_LOSS.
 absl::Status CompareChecksum(const DecodedChunk& chunk, std::uint32_t crc);
 
-// Takes the checksum of the data, and compares it. Errors: DATA_LOSS.
+// Computes the checksum of the data, and compares it. Errors: DATA_LOSS.
 absl::Status VerifyChecksum(const DecodedChunk& chunk);
 
 }  // namespace tensorferry::wire

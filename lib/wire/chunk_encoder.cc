@@ -29,8 +29,10 @@ static_assert(int{v1::GetSliceResponse::kChunkFieldNumber} == kChunkField);
 static_assert(int{v1::GetTensorsResponse::kChunkFieldNumber} == kChunkField);
 static_assert(int{v1::GetFileResponse::kChunkFieldNumber} == kChunkField);
 constexpr std::uint32_t kChunkTag = Tag(kChunkField, kLengthDelimited);
-constexpr std::uint32_t kChecksumTag = Tag(v1::Chunk::kDataCrc32CFieldNumber, kFixed32);
+constexpr std::uint32_t kChecksumTag = Tag(v1::Chunk::kCrc32CFieldNumber, kFixed32);
 constexpr std::uint32_t kDataTag = Tag(v1::Chunk::kDataFieldNumber, kLengthDelimited);
+
+}  // namespace
 
 std::uint32_t Checksum(std::span<const grpc::Slice> data) {
   std::uint32_t crc = 0;
@@ -40,17 +42,14 @@ std::uint32_t Checksum(std::span<const grpc::Slice> data) {
   return crc;
 }
 
-}  // namespace
-
 grpc::ByteBuffer EncodeChunk(const v1::Chunk& head, std::span<const grpc::Slice> data,
                              std::optional<std::uint32_t> crc) {
   std::size_t data_size = 0;
   for (const grpc::Slice& piece : data) data_size += piece.size();
-  const std::uint32_t checksum = crc ? *crc : Checksum(data);
+  if (!crc && data_size > 0) crc = Checksum(data);
 
-  // The checksum and the data are the fields with the highest numbers, so they stand last.
   std::size_t chunk_size = head.ByteSizeLong();
-  if (checksum != 0) chunk_size += CodedOutputStream::VarintSize32(kChecksumTag) + sizeof(checksum);
+  if (crc) chunk_size += CodedOutputStream::VarintSize32(kChecksumTag) + sizeof(*crc);
   if (data_size > 0) {
     chunk_size += CodedOutputStream::VarintSize32(kDataTag) + CodedOutputStream::VarintSize64(data_size) + data_size;
   }
@@ -66,9 +65,9 @@ grpc::ByteBuffer EncodeChunk(const v1::Chunk& head, std::span<const grpc::Slice>
   out.WriteTag(kChunkTag);
   out.WriteVarint64(chunk_size);
   head.SerializeWithCachedSizes(&out);
-  if (checksum != 0) {
+  if (crc) {
     out.WriteTag(kChecksumTag);
-    out.WriteLittleEndian32(checksum);
+    out.WriteLittleEndian32(*crc);
   }
   if (data_size > 0) {
     out.WriteTag(kDataTag);

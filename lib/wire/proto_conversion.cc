@@ -69,8 +69,8 @@ v1::Tensor ToProto(const TensorInfo& tensor) {
 absl::StatusOr<TensorInfo> FromProto(const v1::Tensor& tensor) {
   const std::optional<Dtype> dtype = ParseDtype(tensor.dtype());
   if (!dtype) {
-    return absl::DataLossError(
-        fmt::format("tensor {}: the server's dtype {} is not known", Quote(tensor.name()), Quote(tensor.dtype())));
+    return absl::UnimplementedError(
+        fmt::format("tensor {}: this version does not know the dtype {}", Quote(tensor.name()), Quote(tensor.dtype())));
   }
   const std::optional<std::uint64_t> bits =
       CheckedBits(*dtype, {tensor.shape().data(), static_cast<std::size_t>(tensor.shape_size())});

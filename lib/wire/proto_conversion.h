@@ -14,7 +14,8 @@ v1::Slice ToProto(const SliceSpec& spec);
 absl::StatusOr<SliceSpec> FromProto(const v1::Slice& slice);
 
 v1::Tensor ToProto(const TensorInfo& tensor);
-// Errors: DATA_LOSS: a dtype that is not known, or a size that is not what dtype and shape say.
+// Errors: UNIMPLEMENTED: a dtype that is not known, of a newer server perhaps; DATA_LOSS: a size that is not what dtype
+// and shape say.
 absl::StatusOr<TensorInfo> FromProto(const v1::Tensor& tensor);
 
 }  // namespace tensorferry::wire

@@ -12,6 +12,7 @@
 #include "server/metrics/single_value.h"
 #include "tensorferry/storage/bus_errors.h"
 #include "tensorferry/storage/mapped_file.h"
+#include "tensorferry/version.h"
 
 namespace tensorferry::server {
 namespace {
@@ -65,8 +66,8 @@ void Metrics::CountScan(std::chrono::duration<double> time) {
 std::string Metrics::Text(const Levels& levels) const {
   std::vector<MetricFamily> families = registry_.Collect();
   families.push_back(Gauge("tensorferry_active_streams", "Streams that are running.", levels.active_streams));
-  families.push_back(
-      Gauge("tensorferry_pinned_bytes", "Bytes of messages that gRPC has not released yet.", levels.pinned_bytes));
+  families.push_back(Gauge("tensorferry_in_flight_bytes", "Bytes of messages that gRPC has not released yet.",
+                           levels.in_flight_bytes));
   families.push_back(Gauge("tensorferry_mapped_bytes", "Bytes of files that are mapped.", MappedFile::MappedBytes()));
   families.push_back(
       {.name = "tensorferry_models",

@@ -27,7 +27,7 @@ enum class Fault : unsigned char {
 // What is there at a moment.
 struct Levels {
   std::int64_t active_streams = 0;
-  std::int64_t pinned_bytes = 0;
+  std::int64_t in_flight_bytes = 0;
   std::int64_t models_ready = 0;
   std::int64_t models_failed = 0;
 };

@@ -45,34 +45,34 @@ int Main(int argc, char** argv) {
   std::string server;
   std::string model;
   std::string reads_path;
-  int connections = 1;
+  ClientOptions options;
+  std::string tls_ca;
   bool each = false;
   CLI::App app("Fetches from a tensorferryd for the benchmark suite.", "fetch_worker");
   app.add_option("--server", server, "The tensorferryd")->required();
   app.add_option("--model", model, "The model")->required();
   app.add_option("--reads", reads_path, "A file of lines: tensor, slice, result size in bytes, with tabs between")
       ->required();
-  app.add_option("--connections", connections, "Connections to the server");
+  app.add_option("--connections", options.connections, "Connections to the server; 0: automatic");
+  app.add_option("--tls-ca", tls_ca, "Use TLS, and trust the authorities in this PEM file; default: plaintext");
   app.add_flag("--each", each, "One call for each read instead of one for all");
   CLI11_PARSE(app, argc, argv);
 
   std::size_t total_bytes = 0;
   const std::vector<Line> lines = ReadLines(reads_path, total_bytes);
-  const auto client = Client::Connect(server, {.connections = connections});
+  if (!tls_ca.empty()) options.tls = TlsOptions{.ca_file = tls_ca};
+  const auto client = Client::Connect({server}, options);
   if (!client.ok()) {
     fmt::print(stderr, "{}\n", std::string(client.status().message()));
     return 1;
   }
-  std::vector<HostDestination> destinations;
   std::vector<Read> reads;
-  destinations.reserve(lines.size());
   reads.reserve(lines.size());
   return ServeRuns(total_bytes, [&](std::span<std::byte> memory, std::vector<double>& latencies) -> std::string {
     // The memory is the same in every run: what to ask for is said once, as the other workers do.
     for (const Line& line : std::span(lines).subspan(reads.size())) {
-      destinations.emplace_back(memory.first(line.size_bytes));
+      Read read{.tensor = line.tensor, .into = memory.first(line.size_bytes)};
       memory = memory.subspan(line.size_bytes);
-      Read read{.tensor = line.tensor, .destination = &destinations.back()};
       if (!line.slice.empty()) {
         absl::StatusOr<SliceSpec> slice = SliceSpec::Parse(line.slice);
         if (!slice.ok()) return TextOf(slice.status());

@@ -23,7 +23,7 @@ class Goal:
         if figure is None:
             return None
         limit = "" if self.limit is None else f"{'<=' if self.at_most else '>='} {self.limit:6.2f}"
-        return f"{workload:8} {self.text:64} {figure:8.2f} {limit}".rstrip()
+        return f"{workload:11} {self.text:64} {figure:8.2f} {limit}".rstrip()
 
 
 def find(contenders: Sequence[Contender], name: str) -> Contender | None:
@@ -56,10 +56,10 @@ def latency(ours: str, peer: str, share: float, limit: float | None = None) -> G
     return Goal(f"p{100 * share:.0f}: {ours} / {peer}", _of_two(ours, peer, figure), limit, at_most=True)
 
 
-def of_the_best(ours: str, all_of_us: Sequence[str], limit: float) -> Goal:
+def of_the_best(ours: str, all_of_us: Sequence[str], limit: float, called: str = "these") -> Goal:
     """That one is at least so many times as fast as the fastest of several: the one with the best median."""
     def figure(contenders: Sequence[Contender]) -> float | None:
         mine = find(contenders, ours)
         others = [other for name in all_of_us if (other := find(contenders, name))]
         return ratio(mine, max(others, key=lambda other: other.size_bytes / other.median_seconds())) if mine else None
-    return Goal(f"{ours} / the best of these", figure, limit)
+    return Goal(f"{ours} / the best of {called}", figure, limit)

@@ -87,10 +87,31 @@ class Server:
     pids: tuple[int, ...]
 
 
+@dataclasses.dataclass(frozen=True)
+class Certificate:
+    """The PEM files of a server's certificate, which vouches for itself, and of its key."""
+    certificate: pathlib.Path
+    key: pathlib.Path
+
+
+def issue_certificate(directory: pathlib.Path) -> Certificate:
+    """A certificate for a server on the loopback interface."""
+    issued = Certificate(directory / "server.pem", directory / "server.key")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-subj", "/CN=server", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "30",
+                    "-out", issued.certificate, "-keyout", issued.key],
+                   stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    return issued
+
+
 @contextlib.contextmanager
-def tensorferryd(binaries: pathlib.Path, root: pathlib.Path, log: pathlib.Path) -> Iterator[Server]:
+def tensorferryd(binaries: pathlib.Path, root: pathlib.Path, log: pathlib.Path,
+                 certificate: Certificate | None = None) -> Iterator[Server]:
+    """With a `certificate` over TLS. Flags have the names that other builds know, too (--other-binaries)."""
     command = [binaries / "tensorferryd", "--root", root, "--listen", "127.0.0.1:0", "--admin-listen", "off",
                "--lame-duck", "0"]
+    if certificate:
+        command += ["--tls-cert", certificate.certificate, "--tls-key", certificate.key]
     with Process(command, log) as process:
         address = process.read_line().removeprefix("tensorferryd listening on ").strip()
         yield Server(address, (process.popen.pid,))

@@ -3,13 +3,14 @@
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Iterable, Iterator
 
 from load import Load, beside
 from measurement import Contender, worker
 from model_files import ModelFile, Tensor
-from processes import Process, Server, echo_server, flight_server, nginx, tensorferryd
+from processes import Certificate, Process, Server, echo_server, flight_server, issue_certificate, nginx, tensorferryd
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,18 +42,30 @@ class Stage:
         self._loads: dict[str, Load] = {}
         self._lists = 0
 
-    def tensorferryd(self, binaries: pathlib.Path) -> Server:
+    def tensorferryd(self, binaries: pathlib.Path, *, tls: bool = False) -> Server:
         log = self.place.directory / "tensorferryd.log"
-        return self._server(binaries, tensorferryd(binaries, self.place.root, log))
+        certificate = self._certificate if tls else None
+        return self._server((binaries, tls), tensorferryd(binaries, self.place.root, log, certificate))
 
     def fetch(self, name: str, file: ModelFile, reads: Iterable[tuple[Tensor, str, int]], *, each: bool = False,
               repeats: int = 1, load: ModelFile | None = None) -> None:
-        """tensorferry: of each tensor the slice, whose result has that many bytes; while others fetch all of `load`."""
+        """tensorferry on one connection: of each tensor the slice, whose result has that many bytes; while others fetch
+        all of `load`."""
         reads = list(reads)
         for label, binaries in self.place.builds(name):
             server = self.tensorferryd(binaries)
             self._add(label, self._fetch_command(binaries, server, file, reads) + ["--each"] * each, server,
                       sum(size for _, _, size in reads), repeats, self._fetch_load(binaries, load))
+
+    def fetch_on(self, connections: int, name: str, file: ModelFile, *, each: bool = False, repeats: int = 1,
+                 tls: bool = False) -> None:
+        """tensorferry, all of the file on so many connections; 0: its own choice. The other build does not compete."""
+        binaries = self.place.binaries
+        server = self.tensorferryd(binaries, tls=tls)
+        command = self._fetch_command(binaries, server, file, whole_of(file), connections) + ["--each"] * each
+        if tls:
+            command += ["--tls-ca", self._certificate.certificate]
+        self._add(name, command, server, file.size_bytes, repeats)
 
     def http(self, name: str, file: ModelFile, ranges: Iterable[tuple[int, int]], *, connections: int = 1,
              repeats: int = 1, load: ModelFile | None = None) -> None:
@@ -84,6 +97,10 @@ class Stage:
         self._add(name, command, server, sum(size for _, size in ranges), 1,
                   self._fetch_load(self.place.binaries, load))
 
+    @functools.cached_property
+    def _certificate(self) -> Certificate:
+        return issue_certificate(self.place.directory)
+
     def _server(self, key: object, start: contextlib.AbstractContextManager[Server]) -> Server:
         if key not in self._servers:
             self._servers[key] = self.stack.enter_context(start)
@@ -99,9 +116,10 @@ class Stage:
         return self._list(f"{offset} {size}" for offset, size in ranges)
 
     def _fetch_command(self, binaries: pathlib.Path, server: Server, file: ModelFile,
-                       reads: Iterable[tuple[Tensor, str, int]]) -> list[object]:
+                       reads: Iterable[tuple[Tensor, str, int]], connections: int = 1) -> list[object]:
         lines = self._list(f"{tensor.name}\t{text}\t{size}" for tensor, text, size in reads)
-        return [binaries / "fetch_worker", "--server", server.address, "--model", file.path.name, "--reads", lines]
+        return [binaries / "fetch_worker", "--server", server.address, "--model", file.path.name, "--reads", lines,
+                "--connections", connections]
 
     def _http_command(self, server: Server, file: ModelFile, ranges: Iterable[tuple[int, int]]) -> list[object]:
         return [self.place.binaries / "http_worker", "--server", server.address, "--url", f"/{file.path.name}",

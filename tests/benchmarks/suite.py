@@ -33,7 +33,7 @@ def ratios_of(workload: str, contenders: list[Contender], goals: list[Goal]) -> 
     for contender in contenders:
         other = find(contenders, f"other build: {contender.name}")
         if other:
-            lines.append(f"{workload:8} {contender.name + ' / other build':64} {ratio(contender, other):8.2f}")
+            lines.append(f"{workload:11} {contender.name + ' / other build':64} {ratio(contender, other):8.2f}")
     return lines
 
 
@@ -61,7 +61,7 @@ def main() -> None:
         print_table(stage.contenders)
         ratios += ratios_of(name, stage.contenders, goals)
         sys.stdout.flush()
-    print(f"\n{'':73} {'ratio':>8} {'goal':>9}")
+    print(f"\n{'':76} {'ratio':>8} {'goal':>9}")
     print("\n".join(ratios))
 
 

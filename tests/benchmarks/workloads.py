@@ -152,7 +152,8 @@ def cold(stage: Stage) -> list[Goal]:
     def fetch(binaries: pathlib.Path) -> Sample:
         # A server of its own for each round: what it has touched in a mapping cannot be dropped.
         with tensorferryd(binaries, directory, place.directory / "tensorferryd.log") as server:
-            command = [binaries / "fetch_worker", "--server", server.address, "--model", link.name, "--reads", lines]
+            command = [binaries / "fetch_worker", "--server", server.address, "--model", link.name, "--reads", lines,
+                       "--connections", 1]
             with Process(command) as client:
                 drop_from_cache(link)
                 return measure(client, server.pids)
@@ -167,6 +168,24 @@ def cold(stage: Stage) -> list[Goal]:
         stage.contenders.append(Contender(name, functools.partial(fetch, binaries), size_bytes=tensor.size_bytes))
     stage.contenders.append(Contender("cat", cat, size_bytes=tensor.size_bytes))
     return [as_fast("tensorferry", "cat", 0.9)]
+
+
+def connections(stage: Stage) -> list[Goal]:
+    """our own choice of connections against 1, 2 and 4: 1 GiB, 20,000 tensors of 4 KiB, 1 GiB over TLS, 4 KiB reads"""
+    single = one_gib(stage.place)
+    warm(single.path)
+    many = small_reads(stage.place, 20000)
+    goals = []
+    for what, file, repeats, tls in (("1 GiB", single, 1, False), ("20,000 tensors", many, 5, False),
+                                     ("1 GiB over TLS", single, 1, True)):
+        fixed = {f"{what}, {count} connection{'s' * (count > 1)}": count for count in (1, 2, 4)}
+        for name, count in {f"{what}, automatic": 0, **fixed}.items():
+            stage.fetch_on(count, name, file, repeats=repeats, tls=tls)
+        goals.append(of_the_best(f"{what}, automatic", list(fixed), 0.9, "(1, 2, 4)"))
+    few = small_reads(stage.place, 1000)
+    stage.fetch_on(0, "4 KiB reads, automatic", few, each=True)
+    stage.fetch_on(1, "4 KiB reads, 1 connection", few, each=True)
+    return [*goals, latency("4 KiB reads, automatic", "4 KiB reads, 1 connection", 0.5, 1.05)]
 
 
 def headers(stage: Stage) -> list[Goal]:
@@ -218,6 +237,7 @@ WORKLOADS = {
     "beside": beside_bulk,
     "clients": many_clients,
     "cold": cold,
+    "connections": connections,
     "header": headers,
     "start": start_up,
 }

@@ -5,65 +5,58 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <deque>
 #include <string>
 #include <vector>
 
 #include "tests/testing/random.h"
-#include "tests/testing/status_matchers.h"
 
 namespace tensorferry {
 namespace {
 
-// A destination of any size that takes nothing.
-class SizedDestination final : public Destination {
- public:
-  explicit SizedDestination(std::int64_t size_bytes) : size_bytes_(size_bytes) {}
-  std::int64_t size_bytes() const override { return size_bytes_; }
-  absl::Status Write(std::int64_t, std::span<const std::byte>) override { return absl::OkStatus(); }
-  absl::Status Finish() override { return absl::OkStatus(); }
-
- private:
-  std::int64_t size_bytes_;
-};
-
 class FetchPlanTest : public ::testing::Test {
  protected:
   void AddRead(std::int64_t size_bytes, std::string name = "t") {
-    reads_.push_back({.tensor = std::move(name), .destination = &destinations_.emplace_back(size_bytes)});
+    ranges_.push_back({.read = reads_.size(), .begin = 0, .end = size_bytes, .result_bytes = size_bytes});
+    reads_.push_back({.tensor = std::move(name)});
+  }
+  std::vector<Lane> Plan(const std::string& generation, int connections) {
+    return PlanFetch("m", generation, reads_, ranges_, connections);
   }
 
-  std::deque<SizedDestination> destinations_;
   std::vector<Read> reads_;
+  std::vector<ReadRange> ranges_;
 };
 
-TEST_F(FetchPlanTest, OneReadAsksWithTheNarrowestMethod) {
+TEST_F(FetchPlanTest, EveryReadIsPartOfAPlan) {
   AddRead(10);
-  TF_ASSERT_OK_AND_ASSIGN(const std::vector<Lane> tensor, PlanFetch("m", "g", reads_, 1));
-  ASSERT_EQ(tensor.size(), 1U);
-  EXPECT_EQ(tensor[0].at(0).method, "GetTensor");
   reads_[0].slice.emplace();
-  TF_ASSERT_OK_AND_ASSIGN(const std::vector<Lane> slice, PlanFetch("m", "g", reads_, 1));
-  EXPECT_EQ(slice.at(0).at(0).method, "GetSlice");
-  AddRead(0);
-  TF_ASSERT_OK_AND_ASSIGN(const std::vector<Lane> plan, PlanFetch("m", "g", reads_, 1));
-  EXPECT_EQ(plan.at(0).at(0).method, "GetTensors");
+  const std::vector<Lane> lanes = Plan("g", 1);
+  ASSERT_EQ(lanes.size(), 1U);
+  const StreamRequest& request = lanes[0].at(0);
+  EXPECT_EQ(request.method, "GetTensors");
+  const auto& plan = dynamic_cast<const v1::GetTensorsRequest&>(*request.message);
+  EXPECT_EQ(plan.generation(), "g");
+  EXPECT_TRUE(plan.reads(0).has_slice());
+  EXPECT_EQ(plan.reads(0).read_limit(), 10);
+}
+
+TEST_F(FetchPlanTest, RangeWhoseResultIsNotDescribedYetIsNotCut) {
+  AddRead(100 << 20);
+  const Destination::Choose choose = [](const ReadResult&) { return Destination(); };
+  ranges_[0].deferred = &choose;
+  EXPECT_EQ(Plan("", 4).size(), 1U);
+  ranges_[0].deferred = nullptr;
+  EXPECT_EQ(Plan("", 4).size(), 4U);
 }
 
 TEST_F(FetchPlanTest, NothingToReadIsNothingToAsk) {
-  TF_ASSERT_OK_AND_ASSIGN(const std::vector<Lane> lanes, PlanFetch("m", "g", reads_, 3));
+  const std::vector<Lane> lanes = Plan("g", 3);
   EXPECT_TRUE(lanes.empty());
-}
-
-TEST_F(FetchPlanTest, ReadWithoutDestinationIsNamed) {
-  reads_.push_back({.tensor = "lost"});
-  EXPECT_THAT(PlanFetch("m", "g", reads_, 1),
-              test::StatusIs(absl::StatusCode::kInvalidArgument, ::testing::HasSubstr("lost")));
 }
 
 TEST_F(FetchPlanTest, PlanTooLargeForOneRequestIsSeveral) {
   for (int i = 0; i < 3000; ++i) AddRead(1, std::string(1000, 'n'));
-  TF_ASSERT_OK_AND_ASSIGN(const std::vector<Lane> lanes, PlanFetch("m", "g", reads_, 1));
+  const std::vector<Lane> lanes = Plan("g", 1);
   ASSERT_EQ(lanes.size(), 1U);
   EXPECT_EQ(lanes[0].size(), 2U);
   for (const StreamRequest& request : lanes[0]) EXPECT_LT(request.message->ByteSizeLong(), 4U << 20);
@@ -72,16 +65,16 @@ TEST_F(FetchPlanTest, PlanTooLargeForOneRequestIsSeveral) {
 TEST_F(FetchPlanTest, EveryByteOfEveryReadIsAskedForOnceAndLanesAreEven) {
   test::Random random;
   for (int round = 0; round < 300; ++round) {
-    destinations_.clear();
+    ranges_.clear();
     reads_.clear();
     const std::size_t count = random.Below(20);
     std::int64_t total = 0;
     for (std::size_t i = 0; i < count; ++i) {
       AddRead(random.OneIn(4) ? 0 : random.Between(1, random.OneIn(3) ? 100 << 20 : 5000));
-      total += destinations_.back().size_bytes();
+      total += ranges_.back().end;
     }
     const auto connections = static_cast<int>(random.Between(1, 8));
-    TF_ASSERT_OK_AND_ASSIGN(const std::vector<Lane> lanes, PlanFetch("m", "g", reads_, connections));
+    const std::vector<Lane> lanes = Plan("g", connections);
     EXPECT_LE(lanes.size(), static_cast<std::size_t>(connections));
     std::vector<std::int64_t> next(count, 0);
     std::vector<int> parts(count, 0);
@@ -100,7 +93,7 @@ TEST_F(FetchPlanTest, EveryByteOfEveryReadIsAskedForOnceAndLanesAreEven) {
       EXPECT_LE(lane_bytes, std::max<std::int64_t>(4 << 20, total / connections + 1));
     }
     for (std::size_t i = 0; i < count; ++i) {
-      EXPECT_EQ(next[i], destinations_[i].size_bytes());
+      EXPECT_EQ(next[i], ranges_[i].end);
       EXPECT_GE(parts[i], 1) << "an empty read must be asked for, too";
     }
   }
@@ -109,10 +102,10 @@ TEST_F(FetchPlanTest, EveryByteOfEveryReadIsAskedForOnceAndLanesAreEven) {
 TEST_F(FetchPlanTest, ResumedRequestAsksForWhatRemains) {
   for (int i = 0; i < 3; ++i) AddRead(10, std::to_string(i));
   reads_[2].slice = SliceSpec{.dimensions = {Index{7}}};
-  TF_ASSERT_OK_AND_ASSIGN(std::vector<Lane> lanes, PlanFetch("m", "", reads_, 1));
+  std::vector<Lane> lanes = Plan("", 1);
   const std::vector<RemainingRange> remaining = {{.part = 0, .begin = 10, .size_bytes = 0},
                                                  {.part = 2, .begin = 4, .size_bytes = 6}};
-  const auto message = ResumeMessage(lanes.at(0).at(0), remaining, "g");
+  const auto message = RequestForRanges(lanes.at(0).at(0), remaining, "g", /*checksums_only=*/false);
   const auto& plan = dynamic_cast<const v1::GetTensorsRequest&>(*message);
   EXPECT_EQ(plan.model(), "m");
   EXPECT_EQ(plan.generation(), "g");
@@ -126,21 +119,16 @@ TEST_F(FetchPlanTest, ResumedRequestAsksForWhatRemains) {
   EXPECT_EQ(plan.reads(1).read_limit(), 6);
 }
 
-TEST_F(FetchPlanTest, ResumedRequestForOneReadKeepsItsMethod) {
+TEST_F(FetchPlanTest, ResumedRequestForAFileKeepsItsMethod) {
   const std::vector<RemainingRange> remaining = {{.part = 0, .begin = 4, .size_bytes = 6}};
-  AddRead(10);
-  TF_ASSERT_OK_AND_ASSIGN(std::vector<Lane> lanes, PlanFetch("m", "", reads_, 1));
-  const auto tensor = ResumeMessage(lanes.at(0).at(0), remaining, "g");
-  EXPECT_EQ(dynamic_cast<const v1::GetTensorRequest&>(*tensor).read_offset(), 4);
-  reads_[0].slice = SliceSpec{.dimensions = {Index{7}}};
-  TF_ASSERT_OK_AND_ASSIGN(lanes, PlanFetch("m", "", reads_, 1));
-  const auto slice = ResumeMessage(lanes.at(0).at(0), remaining, "g");
-  EXPECT_EQ(dynamic_cast<const v1::GetSliceRequest&>(*slice).slice().dimensions(0).index(), 7);
-  const StreamRequest request = PlanFileFetch("m", "f", "", 100, destinations_[0]);
-  const auto file = ResumeMessage(request, remaining, "g");
-  EXPECT_EQ(dynamic_cast<const v1::GetFileRequest&>(*file).file(), "f");
-  EXPECT_EQ(dynamic_cast<const v1::GetFileRequest&>(*file).read_limit(), 6);
-  EXPECT_EQ(dynamic_cast<const v1::GetFileRequest&>(*file).generation(), "g");
+  const StreamRequest request = PlanFileFetch("m", "f", "", 100, 10);
+  const auto file = RequestForRanges(request, remaining, "g", /*checksums_only=*/true);
+  const auto& message = dynamic_cast<const v1::GetFileRequest&>(*file);
+  EXPECT_EQ(message.file(), "f");
+  EXPECT_EQ(message.read_offset(), 4);
+  EXPECT_EQ(message.read_limit(), 6);
+  EXPECT_EQ(message.generation(), "g");
+  EXPECT_TRUE(message.checksums_only());
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ constexpr Fault kAllFaults[] = {
     Fault::kNone,       Fault::kUnavailable, Fault::kExhausted,  Fault::kBreakAfterHeader, Fault::kBreak,
     Fault::kCancel,     Fault::kFlippedByte, Fault::kOtherShape, Fault::kOtherGeneration,  Fault::kEarlyOk,
     Fault::kDuplicate,  Fault::kGap,         Fault::kOversize,   Fault::kHugeMessage,      Fault::kExtra,
-    Fault::kBreakAtEnd, Fault::kNotFound,
+    Fault::kBreakAtEnd, Fault::kNotFound,    Fault::kNoChecksum, Fault::kOtherInstance,    Fault::kOtherBytes,
 };
 
 bool IsOneOf(Fault fault, std::initializer_list<Fault> faults) {
@@ -40,6 +40,8 @@ bool IsOneOf(Fault fault, std::initializer_list<Fault> faults) {
 
 // How far a stream with that fault gets before it fails, of `left` bytes that are missing.
 std::int64_t BytesBefore(Fault fault, std::int64_t left) {
+  // Bytes that arrived before must be compared first, which ends the stream.
+  if (left < kBytes && IsOneOf(fault, {Fault::kOtherInstance, Fault::kOtherBytes})) return 0;
   switch (fault) {
     case Fault::kUnavailable:
     case Fault::kExhausted:
@@ -51,6 +53,8 @@ std::int64_t BytesBefore(Fault fault, std::int64_t left) {
     case Fault::kNone:
     case Fault::kExtra:
     case Fault::kBreakAtEnd:
+    case Fault::kOtherInstance:
+    case Fault::kOtherBytes:
       return left;
     case Fault::kOversize:
       return (left - 1) / kChunkBytes * kChunkBytes;
@@ -61,15 +65,23 @@ std::int64_t BytesBefore(Fault fault, std::int64_t left) {
 
 class ResumeTest : public ::testing::Test {
  protected:
+  // What a server with that fault has.
+  std::string BytesUnder(Fault fault) const {
+    if (fault == Fault::kOtherGeneration) return std::string(kBytes, '2');
+    std::string bytes = bytes_;
+    if (fault == Fault::kOtherBytes) bytes[0] = static_cast<char>(bytes[0] ^ 1);
+    return bytes;
+  }
+
   Client Connect(RetryOptions retry = {.initial_delay = absl::ZeroDuration()}) {
-    absl::StatusOr<Client> client = Client::Connect(server_.address(), {.retry = retry});
+    absl::StatusOr<Client> client = Client::Connect({server_.address()}, {.retry = retry});
     EXPECT_TRUE(client.ok()) << client.status();
     return *std::move(client);
   }
 
   std::vector<std::int64_t> Offsets() const {
     std::vector<std::int64_t> offsets;
-    for (const v1::GetTensorRequest& request : server_.requests()) offsets.push_back(request.read_offset());
+    for (const v1::GetTensorsRequest& request : server_.requests()) offsets.push_back(request.reads(0).read_offset());
     return offsets;
   }
 
@@ -90,7 +102,7 @@ TEST_F(ResumeTest, GoesOnAtTheFirstMissingByteAndDemandsTheGeneration) {
   EXPECT_EQ(requests[0].generation(), "");
   for (std::size_t i = 1; i < requests.size(); ++i) {
     EXPECT_EQ(requests[i].generation(), "g1");
-    EXPECT_EQ(requests[i].read_offset() + requests[i].read_limit(), kBytes);
+    EXPECT_EQ(requests[i].reads(0).read_offset() + requests[i].reads(0).read_limit(), kBytes);
   }
   ASSERT_EQ(retries.size(), 3U);
   for (const absl::Status& status : retries) {
@@ -123,8 +135,11 @@ TEST_F(ResumeTest, EveryTwoFaultsInARowGiveTheRightBytesOrAnError) {
       }
 
       const bool refused = first == Fault::kUnavailable || first == Fault::kExhausted;
-      const bool second_is_used = !IsOneOf(first, {Fault::kNone, Fault::kOtherShape, Fault::kOtherGeneration});
-      const bool second_has_other_bytes = second == Fault::kOtherGeneration || second == Fault::kNotFound;
+      const bool second_is_used = !IsOneOf(first, {Fault::kNone, Fault::kOtherShape, Fault::kOtherGeneration,
+                                                   Fault::kOtherInstance, Fault::kOtherBytes});
+      // Under the same generation that shows only where bytes have arrived before.
+      const bool differs = second == Fault::kOtherBytes && missing > 0;
+      const bool second_has_other_bytes = second == Fault::kOtherGeneration || second == Fault::kNotFound || differs;
       if (first == Fault::kNotFound || (refused && second == Fault::kNotFound)) {
         EXPECT_THAT(tensor, StatusIs(absl::StatusCode::kNotFound));
       } else if (second_is_used && second_has_other_bytes && !refused) {
@@ -132,8 +147,8 @@ TEST_F(ResumeTest, EveryTwoFaultsInARowGiveTheRightBytesOrAnError) {
       } else {
         ASSERT_TRUE(tensor.ok()) << tensor.status();
         // A whole of another generation is right, too.
-        const bool other = first == Fault::kOtherGeneration || (refused && second == Fault::kOtherGeneration);
-        EXPECT_EQ(test::AsString(tensor->data()), other ? std::string(kBytes, '2') : bytes_);
+        const bool first_answers = BytesBefore(first, kBytes) > 0 || first == Fault::kOtherGeneration;
+        EXPECT_EQ(test::AsString(tensor->data()), BytesUnder(first_answers || !second_is_used ? first : second));
         EXPECT_EQ(last.bytes_done, kBytes);
         ++right;
       }
@@ -144,7 +159,7 @@ TEST_F(ResumeTest, EveryTwoFaultsInARowGiveTheRightBytesOrAnError) {
 
 TEST_F(ResumeTest, ServerThatIsAlwaysWrongIsGivenUp) {
   for (const Fault fault : kAllFaults) {
-    if (fault == Fault::kOtherGeneration) continue;
+    if (fault == Fault::kOtherGeneration || fault == Fault::kOtherBytes) continue;
     SCOPED_TRACE(::testing::PrintToString(fault));
     server_.SetFaults(std::vector(100, fault));
     const Client client = Connect();
@@ -166,6 +181,43 @@ TEST_F(ResumeTest, BytesWithoutTheServersLastWordAreConfirmed) {
   // If the server says then that the model is another one, what came before is not to be trusted.
   server_.SetFaults({Fault::kBreakAtEnd, Fault::kOtherGeneration});
   EXPECT_THAT(Connect().FetchTensor("m", "t"), StatusIs(absl::StatusCode::kAborted));
+}
+
+TEST_F(ResumeTest, BytesOfTwoOpeningsAreComparedBeforeTheyAreCombined) {
+  server_.SetFaults({Fault::kBreak, Fault::kOtherInstance});
+  TF_ASSERT_OK_AND_ASSIGN(const Tensor tensor, Connect().FetchTensor("m", "t"));
+  EXPECT_EQ(test::AsString(tensor.data()), bytes_);
+  EXPECT_EQ(server_.comparisons(), 1);
+  EXPECT_THAT(Offsets(), ElementsAre(0, 2000, 2000));
+
+  server_.SetFaults({Fault::kBreak, Fault::kOtherBytes});
+  EXPECT_THAT(Connect().FetchTensor("m", "t"), StatusIs(absl::StatusCode::kAborted, HasSubstr("other bytes")));
+  EXPECT_EQ(server_.comparisons(), 1);
+
+  server_.SetFaults({Fault::kBreak, Fault::kBreak});
+  TF_ASSERT_OK(Connect().FetchTensor("m", "t"));
+  EXPECT_EQ(server_.comparisons(), 0) << "there is nothing to compare within one opening";
+}
+
+TEST_F(ResumeTest, ErrorsNameServerAndAttemptsForPrograms) {
+  server_.SetFaults(std::vector(100, Fault::kUnavailable));
+  const absl::Status given_up =
+      Connect({.max_attempts = 3, .initial_delay = absl::ZeroDuration()}).FetchTensor("m", "t").status();
+  std::optional<ErrorDetails> details = ErrorDetailsOf(given_up);
+  ASSERT_TRUE(details) << given_up;
+  EXPECT_EQ(details->server, server_.address());
+  EXPECT_EQ(details->attempts, 3);
+  EXPECT_TRUE(details->may_be_temporary);
+
+  server_.SetFaults({Fault::kNotFound});
+  const absl::Status not_found = Connect().FetchTensor("m", "t").status();
+  details = ErrorDetailsOf(not_found);
+  ASSERT_TRUE(details) << not_found;
+  EXPECT_EQ(details->server, server_.address());
+  EXPECT_EQ(details->attempts, 1);
+  EXPECT_FALSE(details->may_be_temporary);
+  EXPECT_FALSE(ErrorDetailsOf(absl::OkStatus()));
+  EXPECT_FALSE(ErrorDetailsOf(absl::UnknownError("not ours")));
 }
 
 TEST_F(ResumeTest, WithoutRetryTheFirstFailureEndsTheCall) {
@@ -204,7 +256,7 @@ TEST_F(ResumeTest, StallAfterEveryFaultEndsAtTheDeadlineOrIsNeverReached) {
     const absl::StatusOr<Tensor> tensor = client.FetchTensor("m", "t", std::nullopt, options);
     EXPECT_LT(absl::Now() - begin, absl::Milliseconds(2500));
     if (tensor.ok()) {
-      EXPECT_EQ(test::AsString(tensor->data()), first == Fault::kOtherGeneration ? std::string(kBytes, '2') : bytes_);
+      EXPECT_EQ(test::AsString(tensor->data()), BytesUnder(first));
       // Whoever lacks no more than two chunks has them before the stall.
       if (Offsets().size() == 2) {
         EXPECT_LE(kBytes - Offsets()[1], 2 * kChunkBytes);
@@ -243,11 +295,11 @@ TEST_F(ResumeTest, ProxyVariablesHaveNoEffectUnlessTheyAreAskedFor) {
   // Port 9 discards, if anybody listens there at all.
   for (const char* name : {"grpc_proxy", "https_proxy", "http_proxy"}) ::setenv(name, "http://127.0.0.1:9", 1);
   ClientOptions options{.connect_timeout = absl::Seconds(5)};
-  const absl::StatusOr<Client> direct = Client::Connect(server_.address(), options);
+  const absl::StatusOr<Client> direct = Client::Connect({server_.address()}, options);
   options.proxy_from_environment = true;
-  const absl::StatusOr<Client> through_proxy = Client::Connect(server_.address(), options);
+  const absl::StatusOr<Client> through_proxy = Client::Connect({server_.address()}, options);
   options.token.token = "a-token";
-  const absl::StatusOr<Client> with_token = Client::Connect(server_.address(), options);
+  const absl::StatusOr<Client> with_token = Client::Connect({server_.address()}, options);
   for (const char* name : {"grpc_proxy", "https_proxy", "http_proxy"}) ::unsetenv(name);
   TF_EXPECT_OK(direct.status());
   EXPECT_THAT(through_proxy, StatusIs(absl::StatusCode::kUnavailable));
@@ -255,7 +307,7 @@ TEST_F(ResumeTest, ProxyVariablesHaveNoEffectUnlessTheyAreAskedFor) {
 }
 
 // Fails like a full disk, with a code that is worth another attempt when a server says it.
-class FullDestination final : public Destination {
+class FullSink final : public Sink {
  public:
   std::int64_t size_bytes() const override { return kBytes; }
   absl::Status Write(std::int64_t, std::span<const std::byte>) override {
@@ -265,8 +317,8 @@ class FullDestination final : public Destination {
 };
 
 TEST_F(ResumeTest, ErrorOfADestinationIsNoReasonToTryAgain) {
-  FullDestination destination;
-  const Read read{.tensor = "t", .destination = &destination};
+  FullSink sink;
+  const Read read{.tensor = "t", .into = &sink};
   EXPECT_THAT(Connect().Fetch("m", std::span(&read, 1)),
               StatusIs(absl::StatusCode::kResourceExhausted, "No space left on device"));
   EXPECT_EQ(Offsets().size(), 1U);

@@ -4,28 +4,15 @@
 #include <fmt/format.h>
 
 #include <cstddef>
-#include <span>
 #include <utility>
 
 #include "tensorferry/quote.h"
-#include "tests/testing/safetensors_bytes.h"
+#include "tests/cuda/device_memory.h"
 
 namespace tensorferry::test {
 namespace {
 
 constexpr char kUntouched = '\x5a';
-
-absl::Status Fill(const CudaDevice& device, const CudaMemory& memory) {
-  if (memory.size_bytes() == 0) return absl::OkStatus();
-  auto destination = CudaDestination::Create(device, memory.data(), memory.size_bytes());
-  if (!destination.ok()) return destination.status();
-  const std::string bytes(static_cast<std::size_t>(memory.size_bytes()), kUntouched);
-  absl::Status status = destination->Begin({});
-  if (status.ok()) status = destination->Write(0, AsBytes(bytes));
-  if (status.ok()) status = destination->Finish();
-  if (!status.ok()) destination->Abandon(absl::Now() + absl::Seconds(1));
-  return status;
-}
 
 }  // namespace
 
@@ -41,7 +28,8 @@ absl::StatusOr<DeviceReads> DeviceReads::Create(const CudaDevice& device, std::v
   auto memory = device.Allocate(static_cast<std::int64_t>(size));
   if (!memory.ok()) return memory.status();
   if (filled) {
-    if (absl::Status status = Fill(device, *memory); !status.ok()) return status;
+    const absl::Status status = Fill(device.Span(memory->data(), memory->size_bytes()), std::string(size, kUntouched));
+    if (!status.ok()) return status;
   }
   DeviceReads made(std::move(reads), *std::move(memory));
   made.filled_ = filled;
@@ -49,25 +37,21 @@ absl::StatusOr<DeviceReads> DeviceReads::Create(const CudaDevice& device, std::v
   for (std::size_t i = 0; i < made.wanted_.size(); ++i) {
     const DeviceRead& wanted = made.wanted_[i];
     auto* const place = static_cast<std::byte*>(made.memory_.data()) + made.offsets_[i];
-    auto destination =
-        CudaDestination::Create(device, place, static_cast<std::int64_t>(wanted.expected.size()), wanted.stream);
-    if (!destination.ok()) return destination.status();
-    made.destinations_.push_back(*std::move(destination));
-  }
-  for (std::size_t i = 0; i < made.wanted_.size(); ++i) {
-    made.fetched_.push_back({made.wanted_[i].tensor, made.wanted_[i].slice, &made.destinations_[i]});
+    const Destination into = device.Span(place, static_cast<std::int64_t>(wanted.expected.size()), wanted.stream);
+    made.fetched_.push_back({.tensor = wanted.tensor, .slice = wanted.slice, .into = into});
   }
   return made;
 }
 
 absl::Status DeviceReads::Check(const CudaDevice& device) const {
-  std::string got(static_cast<std::size_t>(memory_.size_bytes()), '\0');
-  absl::Status status = device.CopyToHost(memory_.data(), std::as_writable_bytes(std::span(got)));
+  const absl::StatusOr<std::string> read_back = ReadBack(device, memory_.data(), memory_.size_bytes());
+  if (!read_back.ok()) return read_back.status();
+  const std::string& got = *read_back;
   std::string expected = filled_ ? std::string(got.size(), kUntouched) : got;
   for (std::size_t i = 0; i < wanted_.size(); ++i) {
     expected.replace(offsets_[i], wanted_[i].expected.size(), wanted_[i].expected);
   }
-  if (!status.ok() || got == expected) return status;
+  if (got == expected) return absl::OkStatus();
   std::size_t wrong = 0;
   while (got[wrong] == expected[wrong]) ++wrong;
   for (std::size_t i = 0; i < wanted_.size(); ++i) {
@@ -75,7 +59,7 @@ absl::Status DeviceReads::Check(const CudaDevice& device) const {
     return absl::DataLossError(
         fmt::format("byte {} of read {} ({}) is wrong", wrong - offsets_[i], i, Quote(wanted_[i].tensor)));
   }
-  return absl::DataLossError(fmt::format("byte {}, which belongs to no read, was written", wrong));
+  return absl::DataLossError(fmt::format("byte {}, which is in no read, was written", wrong));
 }
 
 }  // namespace tensorferry::test

@@ -11,7 +11,7 @@
 
 namespace tensorferry::test {
 
-// A read into device memory, and what it shall bring.
+// A read into device memory, and its expected bytes.
 struct DeviceRead {
   std::string tensor;
   std::optional<SliceSpec> slice = std::nullopt;
@@ -19,19 +19,19 @@ struct DeviceRead {
   std::optional<CudaStream> stream = std::nullopt;
 };
 
-// Device memory for several reads, one behind the other with gaps between, and the destinations in it. What is around
-// them has a known value, so that a byte in the wrong place shows.
+// Device memory for several reads, one after the other with gaps between them. The bytes around the reads have a known
+// value, so that a byte in the wrong place is found.
 class DeviceReads {
  public:
-  // `gaps`: how many bytes are left out before each read, over and over. Unless `filled`, what is around the reads has
-  // any value.
+  // `gaps`: the number of bytes to skip before each read, in turn. Unless `filled`, the bytes around the reads have any
+  // value.
   static absl::StatusOr<DeviceReads> Create(const CudaDevice& device, std::vector<DeviceRead> reads,
                                             const std::vector<std::int64_t>& gaps, bool filled = true);
 
-  // To be given to a fetch.
+  // The reads to fetch.
   const std::vector<Read>& reads() const { return fetched_; }
 
-  // Reads everything back, and says what is wrong. OK: every byte of every read is there, and nothing else changed.
+  // Reads everything back. Errors: DATA_LOSS: a byte of a read is wrong, or another byte changed; the message names it.
   absl::Status Check(const CudaDevice& device) const;
 
  private:
@@ -42,7 +42,6 @@ class DeviceReads {
   CudaMemory memory_;
   bool filled_ = true;
   std::vector<std::size_t> offsets_;
-  std::vector<CudaDestination> destinations_;
   std::vector<Read> fetched_;
 };
 

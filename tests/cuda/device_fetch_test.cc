@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Byte for byte into device memory, whatever the device: a real one, or that of the fake driver.
+// Fetches into device memory and compares every byte, on a real device or on that of the fake driver.
 #include "tests/cuda/device_fetch.h"
 
 #include <gmock/gmock.h>
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tensorferry/tensor/slice_plan.h"
+#include "tests/cuda/device_memory.h"
 #include "tests/testing/served_model.h"
 #include "tests/testing/slice_oracle.h"
 #include "tests/testing/status_matchers.h"
@@ -33,8 +34,8 @@ std::vector<test::TensorSpec> Tensors() {
 class DeviceFetchTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    // Small slots, so that everything goes over several.
-    auto device = CudaDevice::Open(0, {.slot_bytes = 64 << 10, .slot_count = 3});
+    // Small buffers, so that every fetch needs several.
+    auto device = CudaDevice::Open(0, {.staging_buffer_bytes = 64 << 10, .staging_buffers = 3});
     if (absl::IsFailedPrecondition(device.status()) || absl::IsNotFound(device.status())) {
       GTEST_SKIP() << "not tested on a GPU: " << device.status();
     }
@@ -47,7 +48,7 @@ class DeviceFetchTest : public ::testing::Test {
     return {.tensor = tensor, .expected = served_->Expected(tensor)};
   }
 
-  // A slice that fits, of `tensor`.
+  // Returns a read of a random slice that fits the tensor.
   DeviceRead RandomSliceOf(const std::string& name) {
     const safetensors::TensorView view = served_->model().tensor(*served_->model().Find(name)).view;
     while (true) {
@@ -113,7 +114,7 @@ TEST_F(DeviceFetchTest, EveryDtypeArrivesAloneAndInRandomSlicesAndPlans) {
   std::printf("%d random slices of %d dtypes\n", slices, kDtypeCount);
 }
 
-TEST_F(DeviceFetchTest, ThreadsShareTheRing) {
+TEST_F(DeviceFetchTest, ThreadsShareTheStagingBuffers) {
   const Client client = served_->Connect(2);
   std::vector<std::vector<DeviceRead>> wanted(4);
   for (std::size_t i = 0; i < 200; ++i) wanted[i % 4].push_back(Whole("small." + std::to_string(random_.Below(1000))));
@@ -139,37 +140,44 @@ TEST_F(DeviceFetchTest, RunOfAFileArrives) {
   const Client client = served_->Connect();
   const std::string expected = served_->File().substr(1234, 100'000);
   TF_ASSERT_OK_AND_ASSIGN(const CudaMemory memory, device_->Allocate(100'000));
-  TF_ASSERT_OK_AND_ASSIGN(CudaDestination destination, CudaDestination::Create(*device_, memory.data(), 100'000));
-  TF_ASSERT_OK(client.FetchFile(test::ServedModel::kName, test::ServedModel::kName, "", 1234, destination));
-  std::string got(expected.size(), '\0');
-  TF_ASSERT_OK(device_->CopyToHost(memory.data(), std::as_writable_bytes(std::span(got))));
+  const Destination into = device_->Span(memory.data(), memory.size_bytes());
+  TF_ASSERT_OK(client.FetchFile(test::ServedModel::kName, test::ServedModel::kName, "", 1234, into));
+  TF_ASSERT_OK_AND_ASSIGN(const std::string got, test::ReadBack(*device_, memory.data(), memory.size_bytes()));
   EXPECT_TRUE(got == expected);
 }
 
 TEST_F(DeviceFetchTest, WrongPointersAreRefused) {
   TF_ASSERT_OK_AND_ASSIGN(const CudaMemory memory, device_->Allocate(1000));
   auto* const bytes = static_cast<std::byte*>(memory.data());
-  TF_EXPECT_OK(CudaDestination::Create(*device_, bytes + 1, 999));
-  TF_EXPECT_OK(CudaDestination::Create(*device_, nullptr, 0));
+  const auto open = [&](void* pointer, std::int64_t size_bytes, std::optional<CudaStream> stream = std::nullopt) {
+    return test::OpenSink(device_->Span(pointer, size_bytes, stream));
+  };
+  TF_EXPECT_OK(open(bytes + 1, 999));
+  TF_EXPECT_OK(open(nullptr, 0));
   std::string host(1000, '\0');
   constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
-  EXPECT_THAT(CudaDestination::Create(*device_, host.data(), 1000),
-              test::StatusIs(kInvalid, ::testing::HasSubstr("is not device memory")));
-  EXPECT_THAT(CudaDestination::Create(*device_, nullptr, 1), test::StatusIs(kInvalid));
-  EXPECT_THAT(CudaDestination::Create(*device_, bytes, -1), test::StatusIs(kInvalid));
-  // Allocations may be larger than they were asked to be, but not by this.
-  EXPECT_THAT(CudaDestination::Create(*device_, bytes, 1 << 30),
-              test::StatusIs(kInvalid, ::testing::HasSubstr("bytes from there on, not 1073741824")));
-  EXPECT_THAT(device_->CopyToHost(host.data(), std::as_writable_bytes(std::span(host))), test::StatusIs(kInvalid));
-  EXPECT_THAT(CudaDestination::Create(*device_, bytes, 1000, CudaStream{reinterpret_cast<void*>(2)}),
+  EXPECT_THAT(open(host.data(), 1000), test::StatusIs(kInvalid, ::testing::HasSubstr("is not device memory")));
+  EXPECT_THAT(open(nullptr, 1), test::StatusIs(kInvalid));
+  EXPECT_THAT(open(bytes, -1), test::StatusIs(kInvalid));
+  // The driver may round the size of an allocation up, but not by this much.
+  EXPECT_THAT(open(bytes, 1 << 30),
+              test::StatusIs(kInvalid, ::testing::HasSubstr("bytes to the end of its allocation, not 1073741824")));
+  EXPECT_THAT(open(bytes, 1000, CudaStream{reinterpret_cast<void*>(2)}),
               test::StatusIs(kInvalid, ::testing::HasSubstr("per-thread")));
+}
+
+TEST_F(DeviceFetchTest, FetchesIntoWrongPointersAreRefused) {
+  std::string host = served_->Expected("F32");
+  const Read read{.tensor = "F32", .into = device_->Span(host.data(), static_cast<std::int64_t>(host.size()))};
+  EXPECT_THAT(served_->Connect().Fetch(test::ServedModel::kName, {&read, 1}),
+              test::StatusIs(absl::StatusCode::kInvalidArgument, ::testing::HasSubstr("is not device memory")));
 }
 
 TEST_F(DeviceFetchTest, WrongDevicesAndOptionsAreRefused) {
   EXPECT_THAT(CudaDevice::Open(-1), test::StatusIs(absl::StatusCode::kNotFound, ::testing::HasSubstr("cuda:-1")));
   EXPECT_THAT(CudaDevice::Open(999), test::StatusIs(absl::StatusCode::kNotFound, ::testing::HasSubstr("cuda:999")));
-  EXPECT_THAT(CudaDevice::Open(0, {.slot_bytes = 100}), test::StatusIs(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(CudaDevice::Open(0, {.slot_count = 1}), test::StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(CudaDevice::Open(0, {.staging_buffer_bytes = 100}), test::StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(CudaDevice::Open(0, {.staging_buffers = 1}), test::StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(device_->Allocate(std::int64_t{1} << 50),
               test::StatusIs(absl::StatusCode::kResourceExhausted, ::testing::HasSubstr("bytes are free")));
   EXPECT_THAT(device_->Allocate(-1), test::StatusIs(absl::StatusCode::kInvalidArgument));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The driver fails at every call it gets: whatever comes of it is the right bytes or an error, and nothing is lost.
+// Every single call of the driver fails once. The result is always the right bytes or an error, and nothing leaks.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,12 +9,14 @@
 #include <cstdint>
 #include <cstdlib>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "tests/cuda/device_fetch.h"
+#include "tests/cuda/device_memory.h"
 #include "tests/testing/fake_cuda/fake_cuda.h"
 #include "tests/testing/served_model.h"
 #include "tests/testing/status_matchers.h"
@@ -28,7 +30,7 @@ using test::FakeCuda;
 using ::testing::IsEmpty;
 
 constexpr int kFewestFaults = 5000;
-// Under sanitizers it is a sample of the calls.
+// Under sanitizers only a sample of the calls fails.
 const int kStride = std::getenv("TENSORFERRY_SANITIZED") != nullptr ? 10 : 1;
 
 class FaultTest : public ::testing::Test {
@@ -58,24 +60,30 @@ class FaultTest : public ::testing::Test {
     return plan;
   }
 
-  // How the bytes get to the destinations: by a fetch from the server, or in the same calls without one, which is
-  // quicker.
+  // Fills destinations by a fetch from the server, or by the same calls without a server, which is faster.
   enum class By { kFetch, kHand };
 
   absl::Status Fill(const DeviceReads& reads, const Plan& plan, By by) const {
     FetchOptions options;
     options.timeout = absl::Seconds(30);
     if (by == By::kFetch) return client_.Fetch(test::ServedModel::kName, reads.reads(), options).status();
-    absl::Status status = Write(reads, plan, {.deadline = absl::Now() + options.timeout});
+    std::vector<std::unique_ptr<Sink>> sinks;
+    for (const Read& read : reads.reads()) {
+      absl::StatusOr<std::unique_ptr<Sink>> sink = test::OpenSink(read.into);
+      if (!sink.ok()) return sink.status();
+      sinks.push_back(*std::move(sink));
+    }
+    absl::Status status = Write(sinks, plan, {.deadline = absl::Now() + options.timeout});
     if (status.ok()) return status;
     const absl::Time until = absl::Now() + absl::Seconds(1);
-    for (const Read& read : reads.reads()) read.destination->Abandon(until);
+    for (const std::unique_ptr<Sink>& sink : sinks) sink->Abandon(until);
     return status;
   }
 
-  static absl::Status Write(const DeviceReads& reads, const Plan& plan, const FetchLimits& limits) {
-    for (const Read& read : reads.reads()) {
-      if (absl::Status status = read.destination->Begin(limits); !status.ok()) return status;
+  static absl::Status Write(const std::vector<std::unique_ptr<Sink>>& sinks, const Plan& plan,
+                            const FetchLimits& limits) {
+    for (const std::unique_ptr<Sink>& sink : sinks) {
+      if (absl::Status status = sink->Begin(limits); !status.ok()) return status;
     }
     for (std::size_t i = 0; i < plan.size(); ++i) {
       constexpr std::size_t kSegmentBytes = 20'000;
@@ -83,19 +91,21 @@ class FaultTest : public ::testing::Test {
       for (std::size_t begin = 0; begin < bytes.size(); begin += kSegmentBytes) {
         const auto segment = bytes.subspan(begin, std::min(kSegmentBytes, bytes.size() - begin));
         const std::array pieces = {segment.first(segment.size() / 3), segment.subspan(segment.size() / 3)};
-        absl::Status status = reads.reads()[i].destination->WriteAll(static_cast<std::int64_t>(begin), pieces);
+        absl::Status status = sinks[i]->WriteAll(static_cast<std::int64_t>(begin), pieces);
         if (!status.ok()) return status;
       }
     }
-    for (const Read& read : reads.reads()) {
-      if (absl::Status status = read.destination->Finish(); !status.ok()) return status;
+    for (const std::unique_ptr<Sink>& sink : sinks) {
+      if (absl::Status status = sink->Finish(); !status.ok()) return status;
     }
     return absl::OkStatus();
   }
 
-  static absl::StatusOr<CudaDevice> Open() { return CudaDevice::Open(0, {.slot_bytes = 8 << 10, .slot_count = 2}); }
+  static absl::StatusOr<CudaDevice> Open() {
+    return CudaDevice::Open(0, {.staging_buffer_bytes = 8 << 10, .staging_buffers = 2});
+  }
 
-  // What a program does: opens the device, fetches, reads back.
+  // Opens the device, fetches, and reads back.
   absl::Status Run(const Plan& plan, By by) const {
     const auto device = Open();
     return device.ok() ? FetchAndCheck(*device, plan, by) : device.status();
@@ -105,7 +115,7 @@ class FaultTest : public ::testing::Test {
     const auto reads = DeviceReads::Create(device, plan, {0, 7}, /*filled=*/false);
     if (!reads.ok()) return reads.status();
     const absl::Status fetched = Fill(*reads, plan, by);
-    EXPECT_EQ(fake_.copies_under_way(), 0) << "the device still writes to the caller's memory: " << fetched;
+    EXPECT_EQ(fake_.pending_copies(), 0) << "the device still writes to the caller's memory: " << fetched;
     EXPECT_FALSE(absl::IsDeadlineExceeded(fetched)) << "a hung call";
     if (!fetched.ok()) return fetched;
     const absl::Status checked = reads->Check(device);
@@ -122,7 +132,7 @@ class FaultTest : public ::testing::Test {
     EXPECT_EQ(fake_.pageable_copies(), 0);
   }
 
-  void FailEveryCall(By by, std::chrono::microseconds delay, const Plan& plan, CUresult error) {
+  void FailEveryCall(By by, std::chrono::microseconds delay, const Plan& plan, cuda::CUresult error) {
     fake_.Reset();
     fake_.SetMaxDelay(delay);
     TF_ASSERT_OK(Run(plan, by));
@@ -164,8 +174,9 @@ class FaultTest : public ::testing::Test {
 };
 
 TEST_F(FaultTest, EveryCallFails) {
-  // How many calls there are depends on how often the ring looks at its events.
-  for (const CUresult error : {CUDA_ERROR_UNKNOWN, CUDA_ERROR_OUT_OF_MEMORY, CUDA_ERROR_ILLEGAL_ADDRESS}) {
+  // The number of calls depends on the number of polls.
+  for (const cuda::CUresult error :
+       {cuda::CUDA_ERROR_UNKNOWN, cuda::CUDA_ERROR_OUT_OF_MEMORY, cuda::CUDA_ERROR_ILLEGAL_ADDRESS}) {
     for (const Plan& plan : {OneTensor(), OneSlice(), ManySmall()}) {
       FailEveryCall(By::kFetch, {}, plan, error);
       FailEveryCall(By::kHand, {}, plan, error);
@@ -185,15 +196,15 @@ TEST_F(FaultTest, EveryCopyFailsOnTheDevice) {
     fake_.Reset();
     TF_ASSERT_OK(Run(plan, By::kFetch));
     const std::map<std::string, int> calls = fake_.calls();
-    const int copies = calls.at("cuMemcpyHtoDAsync") + calls.at("cuMemcpyDtoHAsync");
+    const int copies = calls.at("cuMemcpyHtoDAsync_v2") + calls.at("cuMemcpyDtoH_v2");
     for (int i = FirstOfSample(); i < copies; i += kStride) {
       SCOPED_TRACE("copy " + std::to_string(i) + " fails");
       fake_.Reset();
-      fake_.FailCopy(i, CUDA_ERROR_ILLEGAL_ADDRESS);
+      fake_.FailCopy(i, cuda::CUDA_ERROR_ILLEGAL_ADDRESS);
       {
         TF_ASSERT_OK_AND_ASSIGN(const CudaDevice device, Open());
         EXPECT_THAT(FetchAndCheck(device, plan, By::kFetch), test::StatusIs(absl::StatusCode::kInternal));
-        // The device is lost to this process, and says so.
+        // The device stays lost to this process.
         EXPECT_THAT(FetchAndCheck(device, plan, By::kFetch), test::StatusIs(absl::StatusCode::kInternal));
         faults += fake_.failed() ? 1 : 0;
       }

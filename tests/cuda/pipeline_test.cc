@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// How bytes get to a device that is slow, stuck, small or shared: that of the fake driver.
+// Fetches into a device of the fake driver that is slow, stuck, small or shared.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -13,6 +14,7 @@
 
 #include "client/cuda/driver.h"
 #include "tests/cuda/device_fetch.h"
+#include "tests/cuda/device_memory.h"
 #include "tests/testing/fake_cuda/fake_cuda.h"
 #include "tests/testing/fault_server.h"
 #include "tests/testing/served_model.h"
@@ -28,10 +30,10 @@ using test::StatusIs;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr std::int64_t kSlotBytes = 16 << 10;
+constexpr std::int64_t kStagingBufferBytes = 16 << 10;
 constexpr std::int64_t kLargeBytes = 400'001;
 constexpr int kSmallTensors = 500;
-// What a call may take beyond its deadline.
+// The time that a call may take beyond its deadline.
 constexpr absl::Duration kGrace = absl::Seconds(2);
 
 std::vector<test::TensorSpec> Tensors() {
@@ -51,7 +53,7 @@ class PipelineTest : public ::testing::Test {
   }
 
   void SetUp() override {
-    auto device = CudaDevice::Open(0, {.slot_bytes = kSlotBytes, .slot_count = 3});
+    auto device = CudaDevice::Open(0, {.staging_buffer_bytes = kStagingBufferBytes, .staging_buffers = 3});
     TF_ASSERT_OK(device);
     device_.emplace(*std::move(device));
   }
@@ -88,12 +90,12 @@ class PipelineTest : public ::testing::Test {
   std::optional<CudaDevice> device_;
 };
 
-TEST_F(PipelineTest, ManySmallTensorsShareSlotsAndCopies) {
+TEST_F(PipelineTest, ManySmallTensorsShareBuffersAndCopies) {
   const DeviceReads adjacent = Place(AllSmall());
-  const int before = fake_.calls()["cuMemcpyHtoDAsync"];
+  const int before = fake_.calls()["cuMemcpyHtoDAsync_v2"];
   TF_ASSERT_OK(Fetch(adjacent));
-  const int copies = fake_.calls()["cuMemcpyHtoDAsync"] - before;
-  // 51 KB of 500 tensors that lie one behind the other here and there; a slot takes 128 tensors at most.
+  const int copies = fake_.calls()["cuMemcpyHtoDAsync_v2"] - before;
+  // 51 KB of 500 tensors that are adjacent in the buffer and on the device. A buffer takes 128 parts at most.
   EXPECT_LE(copies, 8);
   TF_EXPECT_OK(adjacent.Check(*device_));
 
@@ -102,12 +104,12 @@ TEST_F(PipelineTest, ManySmallTensorsShareSlotsAndCopies) {
   TF_EXPECT_OK(apart.Check(*device_));
 }
 
-TEST_F(PipelineTest, RingIsPinnedOnceForAllFetches) {
-  EXPECT_EQ(fake_.pinned_bytes(), 3 * kSlotBytes);
+TEST_F(PipelineTest, BuffersArePinnedOnceForAllFetches) {
+  EXPECT_EQ(fake_.pinned_bytes(), 3 * kStagingBufferBytes);
   for (int i = 0; i < 3; ++i) {
     const DeviceReads reads = Place({Whole("large")});
     TF_ASSERT_OK(Fetch(reads));
-    EXPECT_EQ(fake_.pinned_bytes(), 3 * kSlotBytes);
+    EXPECT_EQ(fake_.pinned_bytes(), 3 * kStagingBufferBytes);
   }
   EXPECT_EQ(fake_.calls()["cuMemHostAlloc"], 1);
   EXPECT_EQ(fake_.calls()["cuEventCreate"], 3);
@@ -124,17 +126,17 @@ TEST_F(PipelineTest, SlowDeviceGetsEveryByte) {
 
 TEST_F(PipelineTest, StreamsThatOvertakeEachOtherGiveTheSameBytes) {
   TF_ASSERT_OK_AND_ASSIGN(const cuda::Driver* driver, cuda::LoadDriver());
-  CUcontext context = nullptr;
-  ASSERT_EQ(driver->cuDevicePrimaryCtxRetain(&context, 0), CUDA_SUCCESS);
-  ASSERT_EQ(driver->cuCtxSetCurrent(context), CUDA_SUCCESS);
-  std::vector<CUstream> streams(4);
-  for (CUstream& stream : streams) ASSERT_EQ(driver->cuStreamCreate(&stream, 0), CUDA_SUCCESS);
+  cuda::CUcontext context = nullptr;
+  ASSERT_EQ(driver->cuDevicePrimaryCtxRetain(&context, 0), cuda::CUDA_SUCCESS);
+  ASSERT_EQ(driver->cuCtxSetCurrent(context), cuda::CUDA_SUCCESS);
+  std::vector<cuda::CUstream> streams(4);
+  for (cuda::CUstream& stream : streams) ASSERT_EQ(driver->cuStreamCreate(&stream, 0), cuda::CUDA_SUCCESS);
   fake_.SetMaxDelay(std::chrono::milliseconds(1));
   for (const int connections : {1, 3}) {
     const Client client = served_.Connect(connections);
     std::vector<DeviceRead> wanted;
     for (std::size_t i = 0; i < 40; ++i) {
-      // One more than there are slots; null is the default stream.
+      // More streams than buffers; null is the default stream.
       const std::size_t stream = random_.Below(streams.size() + 1);
       wanted.push_back(Whole(i % 8 == 0 ? "large" : "s" + std::to_string(i),
                              CudaStream{stream < streams.size() ? streams[stream] : nullptr}));
@@ -143,22 +145,22 @@ TEST_F(PipelineTest, StreamsThatOvertakeEachOtherGiveTheSameBytes) {
     TF_ASSERT_OK(client.Fetch(test::ServedModel::kName, reads.reads()));
     TF_ASSERT_OK(reads.Check(*device_));
   }
-  for (const CUstream stream : streams) EXPECT_EQ(driver->cuStreamDestroy(stream), CUDA_SUCCESS);
-  EXPECT_EQ(driver->cuCtxSetCurrent(nullptr), CUDA_SUCCESS);
-  EXPECT_EQ(driver->cuDevicePrimaryCtxRelease(0), CUDA_SUCCESS);
+  for (const cuda::CUstream stream : streams) EXPECT_EQ(driver->cuStreamDestroy_v2(stream), cuda::CUDA_SUCCESS);
+  EXPECT_EQ(driver->cuCtxSetCurrent(nullptr), cuda::CUDA_SUCCESS);
+  EXPECT_EQ(driver->cuDevicePrimaryCtxRelease_v2(0), cuda::CUDA_SUCCESS);
 }
 
 TEST_F(PipelineTest, ContextOfTheCallerStaysCurrent) {
   TF_ASSERT_OK_AND_ASSIGN(const cuda::Driver* driver, cuda::LoadDriver());
-  std::vector<CUcontext> contexts(3);
-  ASSERT_EQ(driver->cuDevicePrimaryCtxRetain(&contexts[0], 0), CUDA_SUCCESS);
-  ASSERT_EQ(driver->cuDevicePrimaryCtxRetain(&contexts[1], 1), CUDA_SUCCESS);
-  for (const CUcontext context : contexts) {
-    ASSERT_EQ(driver->cuCtxSetCurrent(context), CUDA_SUCCESS);
+  std::vector<cuda::CUcontext> contexts(3);
+  ASSERT_EQ(driver->cuDevicePrimaryCtxRetain(&contexts[0], 0), cuda::CUDA_SUCCESS);
+  ASSERT_EQ(driver->cuDevicePrimaryCtxRetain(&contexts[1], 1), cuda::CUDA_SUCCESS);
+  for (const cuda::CUcontext context : contexts) {
+    ASSERT_EQ(driver->cuCtxSetCurrent(context), cuda::CUDA_SUCCESS);
     FetchOptions options;
-    CUcontext current = nullptr;
+    cuda::CUcontext current = nullptr;
     options.on_progress = [&](const Progress&) {
-      EXPECT_EQ(driver->cuCtxGetCurrent(&current), CUDA_SUCCESS);
+      EXPECT_EQ(driver->cuCtxGetCurrent(&current), cuda::CUDA_SUCCESS);
       EXPECT_EQ(current, context);
     };
     {
@@ -166,50 +168,51 @@ TEST_F(PipelineTest, ContextOfTheCallerStaysCurrent) {
       TF_EXPECT_OK(Fetch(reads, options));
       TF_EXPECT_OK(reads.Check(*device_));
     }
-    EXPECT_EQ(driver->cuCtxGetCurrent(&current), CUDA_SUCCESS);
+    EXPECT_EQ(driver->cuCtxGetCurrent(&current), cuda::CUDA_SUCCESS);
     EXPECT_EQ(current, context);
   }
-  EXPECT_EQ(driver->cuDevicePrimaryCtxRelease(0), CUDA_SUCCESS);
-  EXPECT_EQ(driver->cuDevicePrimaryCtxRelease(1), CUDA_SUCCESS);
+  EXPECT_EQ(driver->cuDevicePrimaryCtxRelease_v2(0), cuda::CUDA_SUCCESS);
+  EXPECT_EQ(driver->cuDevicePrimaryCtxRelease_v2(1), cuda::CUDA_SUCCESS);
 }
 
 TEST_F(PipelineTest, MemoryAndStreamsOfAnotherDeviceAreRefused) {
   TF_ASSERT_OK_AND_ASSIGN(const CudaDevice other, CudaDevice::Open(1));
   EXPECT_EQ(other.model_name(), "Fake GPU 1");
   TF_ASSERT_OK_AND_ASSIGN(const CudaMemory memory, other.Allocate(100));
-  EXPECT_THAT(CudaDestination::Create(*device_, memory.data(), 100),
+  EXPECT_THAT(test::OpenSink(device_->Span(memory.data(), 100)),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("memory of cuda:1, not of cuda:0")));
   TF_ASSERT_OK_AND_ASSIGN(const CudaMemory own, device_->Allocate(100));
   TF_ASSERT_OK_AND_ASSIGN(const cuda::Driver* driver, cuda::LoadDriver());
-  CUcontext context = nullptr;
-  CUstream stream = nullptr;
-  ASSERT_EQ(driver->cuDevicePrimaryCtxRetain(&context, 1), CUDA_SUCCESS);
-  ASSERT_EQ(driver->cuCtxSetCurrent(context), CUDA_SUCCESS);
-  ASSERT_EQ(driver->cuStreamCreate(&stream, 0), CUDA_SUCCESS);
-  EXPECT_THAT(CudaDestination::Create(*device_, own.data(), 100, CudaStream{stream}),
+  cuda::CUcontext context = nullptr;
+  cuda::CUstream stream = nullptr;
+  ASSERT_EQ(driver->cuDevicePrimaryCtxRetain(&context, 1), cuda::CUDA_SUCCESS);
+  ASSERT_EQ(driver->cuCtxSetCurrent(context), cuda::CUDA_SUCCESS);
+  ASSERT_EQ(driver->cuStreamCreate(&stream, 0), cuda::CUDA_SUCCESS);
+  EXPECT_THAT(test::OpenSink(device_->Span(own.data(), 100, CudaStream{stream})),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("primary context of cuda:0")));
-  EXPECT_EQ(driver->cuStreamDestroy(stream), CUDA_SUCCESS);
-  EXPECT_EQ(driver->cuCtxSetCurrent(nullptr), CUDA_SUCCESS);
-  EXPECT_EQ(driver->cuDevicePrimaryCtxRelease(1), CUDA_SUCCESS);
+  EXPECT_EQ(driver->cuStreamDestroy_v2(stream), cuda::CUDA_SUCCESS);
+  EXPECT_EQ(driver->cuCtxSetCurrent(nullptr), cuda::CUDA_SUCCESS);
+  EXPECT_EQ(driver->cuDevicePrimaryCtxRelease_v2(1), cuda::CUDA_SUCCESS);
 }
 
 TEST_F(PipelineTest, OutOfMemorySaysHowMuchThereIs) {
   fake_.SetDeviceBytes(1'000'000);
   EXPECT_THAT(device_->Allocate(1'000'001),
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("1000000 of 1000000 bytes are free")));
-  fake_.FailCall("cuMemHostAlloc", 0, CUDA_ERROR_OUT_OF_MEMORY);
-  EXPECT_THAT(CudaDevice::Open(0), StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("cannot pin 4 slots")));
+  fake_.FailCall("cuMemHostAlloc", 0, cuda::CUDA_ERROR_OUT_OF_MEMORY);
+  EXPECT_THAT(CudaDevice::Open(1), StatusIs(absl::StatusCode::kResourceExhausted,
+                                            HasSubstr("cannot pin 4 staging buffers of 4194304 bytes")));
 }
 
-// Whether the ring is full or the last bytes wait to land: the deadline holds, and afterwards everything works.
-TEST_F(PipelineTest, StuckDeviceKeepsNobodyBeyondTheDeadline) {
+// The large tensor fills all buffers, the small one waits in Finish.
+TEST_F(PipelineTest, StuckDeviceBlocksNoFetchBeyondItsDeadline) {
   for (const char* tensor : {"large", "small"}) {
     const DeviceReads reads = Place({Whole(tensor)});
     fake_.SetStuck(true);
     EXPECT_THAT(FetchWithin(absl::Milliseconds(300), reads), StatusIs(absl::StatusCode::kDeadlineExceeded));
-    // gRPC's threads wait for nothing.
+    // gRPC's threads are not blocked.
     TF_EXPECT_OK(client_.ListTensors(test::ServedModel::kName));
-    // What is still to come must not come over what is fetched later.
+    // Pending copies of the first fetch must not overwrite a later one, which so waits for them.
     EXPECT_THAT(FetchWithin(absl::Milliseconds(50), reads), StatusIs(absl::StatusCode::kDeadlineExceeded));
     fake_.SetStuck(false);
     TF_ASSERT_OK(Fetch(reads));
@@ -233,40 +236,39 @@ TEST_F(PipelineTest, StopEndsTheWaitForAStuckDevice) {
   TF_ASSERT_OK(reads.Check(*device_));
 }
 
-TEST_F(PipelineTest, FetchThatStallsHoldsNoSlotThatOthersNeed) {
+TEST_F(PipelineTest, StalledFetchHoldsNoBufferThatOthersNeed) {
   TF_ASSERT_OK_AND_ASSIGN(const cuda::Driver* driver, cuda::LoadDriver());
-  CUcontext context = nullptr;
-  ASSERT_EQ(driver->cuDevicePrimaryCtxRetain(&context, 0), CUDA_SUCCESS);
-  ASSERT_EQ(driver->cuCtxSetCurrent(context), CUDA_SUCCESS);
-  std::vector<CUstream> streams(3);
-  for (CUstream& stream : streams) ASSERT_EQ(driver->cuStreamCreate(&stream, 0), CUDA_SUCCESS);
+  cuda::CUcontext context = nullptr;
+  ASSERT_EQ(driver->cuDevicePrimaryCtxRetain(&context, 0), cuda::CUDA_SUCCESS);
+  ASSERT_EQ(driver->cuCtxSetCurrent(context), cuda::CUDA_SUCCESS);
+  std::vector<cuda::CUstream> streams(3);
+  for (cuda::CUstream& stream : streams) ASSERT_EQ(driver->cuStreamCreate(&stream, 0), cuda::CUDA_SUCCESS);
   {
-    // Three fetches have begun to fill a slot each, and are all that there are.
+    // Three fetches have begun to fill one buffer each, and there are no more.
     TF_ASSERT_OK_AND_ASSIGN(const CudaMemory memory, device_->Allocate(300));
-    std::vector<CudaDestination> stalled;
+    std::vector<std::unique_ptr<Sink>> stalled;
     for (std::size_t i = 0; i < 3; ++i) {
       auto* const place = static_cast<std::byte*>(memory.data()) + 100 * i;
-      TF_ASSERT_OK_AND_ASSIGN(CudaDestination one,
-                              CudaDestination::Create(*device_, place, 100, CudaStream{streams[i]}));
-      stalled.push_back(std::move(one));
-      TF_ASSERT_OK(stalled.back().Begin({}));
-      TF_ASSERT_OK(stalled.back().Write(0, test::AsBytes(std::string(60, static_cast<char>('a' + i)))));
+      TF_ASSERT_OK_AND_ASSIGN(std::unique_ptr<Sink> sink,
+                              test::OpenSink(device_->Span(place, 100, CudaStream{streams[i]})));
+      stalled.push_back(std::move(sink));
+      TF_ASSERT_OK(stalled.back()->Begin({}));
+      TF_ASSERT_OK(stalled.back()->Write(0, test::AsBytes(std::string(60, static_cast<char>('a' + i)))));
     }
     const DeviceReads reads = Place({Whole("large")});
     TF_ASSERT_OK(Fetch(reads));
     TF_ASSERT_OK(reads.Check(*device_));
     for (std::size_t i = 0; i < 3; ++i) {
-      TF_ASSERT_OK(stalled[i].Write(60, test::AsBytes(std::string(40, 'z'))));
-      TF_ASSERT_OK(stalled[i].Finish());
-      std::string got(100, '\0');
-      TF_ASSERT_OK(device_->CopyToHost(static_cast<std::byte*>(memory.data()) + 100 * i,
-                                       std::as_writable_bytes(std::span(got))));
+      TF_ASSERT_OK(stalled[i]->Write(60, test::AsBytes(std::string(40, 'z'))));
+      TF_ASSERT_OK(stalled[i]->Finish());
+      TF_ASSERT_OK_AND_ASSIGN(const std::string got,
+                              test::ReadBack(*device_, static_cast<std::byte*>(memory.data()) + 100 * i, 100));
       EXPECT_EQ(got, std::string(60, static_cast<char>('a' + i)) + std::string(40, 'z'));
     }
   }
-  for (const CUstream stream : streams) EXPECT_EQ(driver->cuStreamDestroy(stream), CUDA_SUCCESS);
-  EXPECT_EQ(driver->cuCtxSetCurrent(nullptr), CUDA_SUCCESS);
-  EXPECT_EQ(driver->cuDevicePrimaryCtxRelease(0), CUDA_SUCCESS);
+  for (const cuda::CUstream stream : streams) EXPECT_EQ(driver->cuStreamDestroy_v2(stream), cuda::CUDA_SUCCESS);
+  EXPECT_EQ(driver->cuCtxSetCurrent(nullptr), cuda::CUDA_SUCCESS);
+  EXPECT_EQ(driver->cuDevicePrimaryCtxRelease_v2(0), cuda::CUDA_SUCCESS);
 }
 
 TEST_F(PipelineTest, BrokenStreamsGiveTheRightBytesOrAnError) {
@@ -274,7 +276,7 @@ TEST_F(PipelineTest, BrokenStreamsGiveTheRightBytesOrAnError) {
   test::FaultServer server(bytes, 1000);
   RetryOptions retry;
   retry.initial_delay = absl::ZeroDuration();
-  TF_ASSERT_OK_AND_ASSIGN(const Client client, Client::Connect(server.address(), {.retry = retry}));
+  TF_ASSERT_OK_AND_ASSIGN(const Client client, Client::Connect({server.address()}, {.retry = retry}));
   using test::Fault;
   for (const Fault fault : {Fault::kNone, Fault::kBreakAfterHeader, Fault::kBreak, Fault::kCancel, Fault::kFlippedByte,
                             Fault::kOtherShape, Fault::kEarlyOk, Fault::kDuplicate, Fault::kGap, Fault::kOversize,

@@ -33,8 +33,8 @@ def versions(name: str) -> list[str]:
 
 
 def project_version() -> str:
-    text = (manifests.REPOSITORY / "CMakeLists.txt").read_text()
-    return re.search(r"project\(tensorferry VERSION (\S+)", text)[1]
+    text = (manifests.REPOSITORY / "lib/include/tensorferry/version.h").read_text()
+    return re.search(r'#define TENSORFERRY_VERSION "(\S+)"', text)[1]
 
 
 COMBINATION = """
@@ -116,7 +116,7 @@ class ManifestsTest(unittest.TestCase):
         container = pod_of(server(name))["containers"][0]
         mount = manifests.only([mount for mount in container["volumeMounts"] if mount["name"] == "models"])
         self.assertIs(mount["readOnly"], True)
-        self.assertEqual(manifests.environment(container)["TENSORFERRY_ROOT"], mount["mountPath"])
+        self.assertEqual(manifests.environment(container)["TENSORFERRYD_ROOT"], mount["mountPath"])
 
     @for_each(SERVERS)
     def test_selectors_and_ports_meet_the_pods(self, name: str) -> None:
@@ -146,8 +146,8 @@ class ManifestsTest(unittest.TestCase):
         for selector in selectors:
             self.assertTrue(selector.items() <= labels.items() and selector, selector)
         settings = manifests.environment(pod_of(workload)["containers"][0])
-        self.assertEqual(settings["TENSORFERRY_LISTEN"].rsplit(":", 1)[1], str(ports["grpc"]))
-        self.assertEqual(settings["TENSORFERRY_ADMIN_LISTEN"].rsplit(":", 1)[1], str(ports["admin"]))
+        self.assertEqual(settings["TENSORFERRYD_LISTEN"].rsplit(":", 1)[1], str(ports["grpc"]))
+        self.assertEqual(settings["TENSORFERRYD_ADMIN_LISTEN"].rsplit(":", 1)[1], str(ports["admin"]))
 
     @for_each([name for name in WITH_PODS if name.startswith("examples/")])
     def test_clients_of_the_examples_pass_the_network_policy(self, name: str) -> None:
@@ -167,7 +167,7 @@ class ManifestsTest(unittest.TestCase):
     def test_there_is_time_to_drain(self, name: str) -> None:
         pod = pod_of(server(name))
         settings = manifests.environment(pod["containers"][0])
-        drain = int(settings["TENSORFERRY_LAME_DUCK"]) + int(settings["TENSORFERRY_DRAIN_TIMEOUT"])
+        drain = int(settings["TENSORFERRYD_LAME_DUCK"]) + int(settings["TENSORFERRYD_DRAIN_TIMEOUT"])
         self.assertEqual(pod["terminationGracePeriodSeconds"], drain + 10)
 
     @for_each(SERVERS)
@@ -190,10 +190,10 @@ class ManifestsTest(unittest.TestCase):
     @for_each(SERVERS)
     def test_plaintext_and_tls_exclude_each_other(self, name: str) -> None:
         settings = manifests.environment(pod_of(server(name))["containers"][0])
-        self.assertNotEqual("TENSORFERRY_INSECURE" in settings, "TENSORFERRY_TLS_CERT" in settings)
+        self.assertNotEqual("TENSORFERRYD_INSECURE" in settings, "TENSORFERRYD_TLS_CERT" in settings)
 
     def test_tls_asks_for_client_certificates(self) -> None:
-        self.assertIn("TENSORFERRY_TLS_CLIENT_CA",
+        self.assertIn("TENSORFERRYD_TLS_CLIENT_CA",
                       manifests.environment(pod_of(server("overlays/tls"))["containers"][0]))
 
     @for_each(WITH_PODS)
@@ -234,7 +234,7 @@ class ManifestsTest(unittest.TestCase):
             self.assertEqual(container["image"], f"registry.example/tensorferry:{project_version()}")
             self.assertEqual({resource["metadata"]["namespace"] for resource in resources(directory)}, {"tensorferry"})
             settings = manifests.environment(container)
-            for name in ("TENSORFERRY_TLS_CERT", "TENSORFERRY_MAX_STREAMS"):
+            for name in ("TENSORFERRYD_TLS_CERT", "TENSORFERRYD_MAX_STREAMS"):
                 self.assertIn(name, settings)
             self.assertTrue(of_kind(directory, "PodMonitor"))
 
@@ -242,8 +242,8 @@ class ManifestsTest(unittest.TestCase):
     def test_components_go_with_every_overlay(self, name: str) -> None:
         with manifests.written_by_operator(COMBINATION.format(overlay=name)) as both:
             settings = manifests.environment(pod_of(server(both))["containers"][0])
-            self.assertIn("TENSORFERRY_TLS_CERT", settings)
-            self.assertNotIn("TENSORFERRY_INSECURE", settings)
+            self.assertIn("TENSORFERRYD_TLS_CERT", settings)
+            self.assertNotIn("TENSORFERRYD_INSECURE", settings)
             self.assertEqual(pod_security.violations(pod_of(server(both))), [])
 
 

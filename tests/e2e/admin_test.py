@@ -26,7 +26,7 @@ NAMES = {
     "grpc_server_started_total", "grpc_server_handled_total", "grpc_server_msg_sent_total",
     "grpc_server_handling_seconds_bucket", "grpc_server_handling_seconds_sum", "grpc_server_handling_seconds_count",
     "tensorferry_sent_bytes_total", "tensorferry_active_streams", "tensorferry_models",
-    "tensorferry_model_load_errors_total", "tensorferry_mapped_bytes", "tensorferry_pinned_bytes",
+    "tensorferry_model_load_errors_total", "tensorferry_mapped_bytes", "tensorferry_in_flight_bytes",
     "tensorferry_scan_duration_seconds_bucket", "tensorferry_scan_duration_seconds_sum",
     "tensorferry_scan_duration_seconds_count", "tensorferry_scans_total", "tensorferry_stalled_streams_total",
     "tensorferry_faults_total", "tensorferry_build_info", "process_cpu_seconds_total", "process_resident_memory_bytes",
@@ -51,7 +51,7 @@ class AdminTest(harness.EndToEndTest):
     def test_metrics_have_their_names_and_nothing_of_models(self) -> None:
         server = self.serve(self.root, *ADMIN)
         stock_client.read_stream(stock_client.connect(server.address).GetTensor(
-            pb.GetTensorRequest(model="m.safetensors", tensor="t")))
+            pb.GetTensorRequest(model="m.safetensors", read=pb.Read(tensor="t"))))
         status, text = get(server, "/metrics")
         self.assertEqual(status, 200)
         samples = metrics_text.parse(text)
@@ -74,7 +74,7 @@ class AdminTest(harness.EndToEndTest):
             self.skipTest("promtool is not installed (the package prometheus)")
         server = self.serve(self.root, *ADMIN)
         stock_client.read_stream(stock_client.connect(server.address).GetTensor(
-            pb.GetTensorRequest(model="m.safetensors", tensor="t")))
+            pb.GetTensorRequest(model="m.safetensors", read=pb.Read(tensor="t"))))
         _, text = get(server, "/metrics")
         checked = subprocess.run([promtool, "check", "metrics"], input=text, text=True, capture_output=True, check=False)
         self.assertEqual((checked.returncode, checked.stdout + checked.stderr), (0, ""))
@@ -85,13 +85,14 @@ class AdminTest(harness.EndToEndTest):
         stub = stock_client.connect(server.address)
         messages = 0
         for _ in range(3):
-            stream = stock_client.read_stream(stub.GetTensor(pb.GetTensorRequest(model="m.safetensors", tensor="t")))
+            stream = stock_client.read_stream(
+                stub.GetTensor(pb.GetTensorRequest(model="m.safetensors", read=pb.Read(tensor="t"))))
             messages += stream.message_count
         for _ in range(2):
             with self.assertRaises(grpc.RpcError):
-                list(stub.GetTensor(pb.GetTensorRequest(model="m.safetensors", tensor="none")))
+                list(stub.GetTensor(pb.GetTensorRequest(model="m.safetensors", read=pb.Read(tensor="none"))))
         with self.assertRaises(grpc.RpcError):
-            list(stub.GetSlice(pb.GetSliceRequest(model="m.safetensors", tensor="t", read_offset=-1)))
+            list(stub.GetSlice(pb.GetSliceRequest(model="m.safetensors", read=pb.Read(tensor="t", read_offset=-1))))
         stub.ListModels(pb.ListModelsRequest())
         with self.assertRaises(grpc.RpcError):
             stub.GetMetadata(pb.GetMetadataRequest(model="none"))
@@ -117,21 +118,22 @@ class AdminTest(harness.EndToEndTest):
         self.assertEqual(total(samples, "tensorferry_sent_bytes_total"), 3 * TENSOR_BYTES)
         self.assertEqual(total(samples, "grpc_server_handling_seconds_count", grpc_method="GetTensor"), 5)
         self.assertEqual(total(samples, "tensorferry_active_streams"), 0)
-        self.assertEqual(total(samples, "tensorferry_pinned_bytes"), 0)
+        self.assertEqual(total(samples, "tensorferry_in_flight_bytes"), 0)
 
     def test_what_a_slow_client_holds_is_seen(self) -> None:
         write_big_file(self.root / "big.safetensors", "big", 64 << 20, self.generator)
         server = self.serve(self.root, *ADMIN, "--max-streams", "1")
         stub = stock_client.connect(server.address)
-        call = stub.GetTensor(pb.GetTensorRequest(model="big.safetensors", tensor="big"))
+        call = stub.GetTensor(pb.GetTensorRequest(model="big.safetensors", read=pb.Read(tensor="big")))
         next(call)
         self.wait_for(server, "tensorferry_active_streams", 1)
-        harness.wait_until(lambda: total(scrape(server), "tensorferry_pinned_bytes") >= 1 << 20, "a message to be held")
+        harness.wait_until(lambda: total(scrape(server), "tensorferry_in_flight_bytes") >= 1 << 20,
+                           "a message to be held")
         with self.assertRaises(grpc.RpcError):
-            list(stub.GetTensor(pb.GetTensorRequest(model="m.safetensors", tensor="t")))
+            list(stub.GetTensor(pb.GetTensorRequest(model="m.safetensors", read=pb.Read(tensor="t"))))
         self.wait_for(server, "grpc_server_handled_total", 1, grpc_code="ResourceExhausted")
         call.cancel()
-        self.wait_for(server, "tensorferry_pinned_bytes", 0)
+        self.wait_for(server, "tensorferry_in_flight_bytes", 0)
         self.wait_for(server, "grpc_server_handled_total", 1, grpc_code="Canceled")
 
     def test_models_that_go_bad_are_counted(self) -> None:

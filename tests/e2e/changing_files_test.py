@@ -78,26 +78,29 @@ class ChangingFilesTest(harness.EndToEndTest):
         write_safetensors(path, [TensorToWrite("t", "U8", (len(data),), data)])
         return path
 
-    def fetch(self, address: str, model: str, change: object, after: int) -> tuple[grpc.StatusCode, bytes]:
-        """Streams the tensor and calls `change` when `after` messages have come."""
+    def fetch(self, address: str, model: str, change: object, after: int) -> tuple[grpc.StatusCode, bytes, int]:
+        """Streams the tensor and calls `change` when `after` messages have come. Returns the status, the bytes that
+        came, and how many of them were confirmed."""
         # A small window, so that the server cannot have sent everything before the change.
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.http2.bdp_probe", 0)]
         data = bytearray()
+        confirmed = 0
         with (grpc.secure_channel(address, self.credentials, options) if self.credentials is not None
               else grpc.insecure_channel(address, options)) as channel:
-            stream = pb_grpc.TensorServiceStub(channel).GetTensor(pb.GetTensorRequest(model=model, tensor="t"),
-                                                                  timeout=harness.PATIENCE_SECONDS)
+            stream = pb_grpc.TensorServiceStub(channel).GetTensor(
+                pb.GetTensorRequest(model=model, read=pb.Read(tensor="t")), timeout=harness.PATIENCE_SECONDS)
             try:
                 for count, message in enumerate(stream):
                     data += message.chunk.data
+                    confirmed = max(confirmed, message.chunk.confirmed_size_bytes)
                     if count == after:
                         change()
             except grpc.RpcError as error:
-                return error.code(), bytes(data)
-        return grpc.StatusCode.OK, bytes(data)
+                return error.code(), bytes(data), confirmed
+        return grpc.StatusCode.OK, bytes(data), confirmed
 
     def check_unchanged(self, address: str, model: str, contents: bytes) -> None:
-        code, data = self.fetch(address, model, lambda: None, 0)
+        code, data, _ = self.fetch(address, model, lambda: None, 0)
         self.assertEqual(code, grpc.StatusCode.OK)
         self.assertTrue(data == contents)
 
@@ -127,8 +130,9 @@ class ChangingFilesTest(harness.EndToEndTest):
             # It lives, and what did not change is served.
             self.check_unchanged(server.address, "steady.safetensors", self.steady)
         counts = {"ok": 0, "errors": 0}
-        for change, (code, data) in results.items():
-            what = f"round {number}: {change.__name__}: {code}, {len(data)} bytes"
+        for change, (code, data, confirmed) in results.items():
+            what = f"round {number}: {change.__name__}: {code}, {len(data)} bytes, {confirmed} of them confirmed"
+            self.assertTrue(data[:confirmed] == contents[:confirmed], f"{what}: other bytes were confirmed")
             if code == grpc.StatusCode.OK:
                 self.assertTrue(data == contents, f"{what}: not the old bytes")
             else:

@@ -15,7 +15,7 @@ from tensor_files import TensorToWrite, write_safetensors
 MIB = 1 << 20
 
 # Nothing is found by time within a test.
-BY_HINT = ("--rescan-interval", "3600")
+BY_HINT = ("--scan-interval", "3600")
 
 
 def replace(path: pathlib.Path, write: Callable[[pathlib.Path], object]) -> None:
@@ -61,7 +61,7 @@ class ChangingRootTest(harness.EndToEndTest):
         return self.stub.GetMetadata(pb.GetMetadataRequest(model=model)).model.generation
 
     def fetch(self, model: str, tensor: str = "t", generation: str = "") -> bytes:
-        request = pb.GetTensorRequest(model=model, tensor=tensor, generation=generation)
+        request = pb.GetTensorRequest(model=model, read=pb.Read(tensor=tensor), generation=generation)
         return bytes(stock_client.read_stream(self.stub.GetTensor(request)).data[0])
 
     def write_and_wait(self, path: pathlib.Path, tensors: list[TensorToWrite], model: str) -> None:

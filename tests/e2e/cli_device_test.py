@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`tensorferry get` and `bench` by way of a GPU's memory, on the fake driver; and what they say where there is none."""
+"""Fetches into the memory of a GPU, by device_get and `tensorferry bench`, on the fake driver."""
 
 import os
 import pathlib
@@ -12,8 +12,8 @@ import harness
 from tensor_files import DTYPE_BITS, make_tensor, write_safetensors
 
 FAKE_CUDA_DIR = os.environ.get("TENSORFERRY_FAKE_CUDA_DIR")
-# Small, so that everything takes many slots.
-RING = ("--slot-bytes", "65536", "--slots", "3")
+# Small, so that every fetch takes many staging buffers.
+BUFFERS = ("--staging-buffer-bytes", "64KiB", "--staging-buffers", "3")
 
 
 class CliDeviceTest(harness.EndToEndTest):
@@ -29,59 +29,61 @@ class CliDeviceTest(harness.EndToEndTest):
         write_safetensors(root / "m.safetensors", self.tensors.values())
         self.server = self.serve(root)
 
-    def on_fake_device(self, *args: object, delay_us: int = 0) -> bytes:
-        """Runs the client with a fake driver, which prints what the client left behind or did wrong."""
+    def fake_driver(self, delay_us: int = 0) -> dict[str, str]:
+        """The environment of a program with the fake driver, which prints what the program leaks or does wrong."""
         if FAKE_CUDA_DIR is None:
-            self.skipTest("there is no fake driver: this was built without cuda.h")
-        return self.cli_succeeds(*args, server=self.server,
-                                 env={"LD_LIBRARY_PATH": FAKE_CUDA_DIR, "FAKE_CUDA_MAX_DELAY_US": str(delay_us)})
+            self.skipTest("TENSORFERRY_FAKE_CUDA_DIR is not set")
+        return {"LD_LIBRARY_PATH": FAKE_CUDA_DIR, "FAKE_CUDA_MAX_DELAY_US": str(delay_us)}
 
-    def test_what_comes_back_from_the_device_is_the_tensor(self) -> None:
+    def from_fake_device(self, *args: object, delay_us: int = 0) -> bytes:
+        """Runs device_get, and returns what was in the device's memory after the fetch."""
+        return self.device_get_succeeds(*args, *BUFFERS, server=self.server, env=self.fake_driver(delay_us))
+
+    def test_device_memory_holds_the_tensor(self) -> None:
         for name, tensor in self.tensors.items():
-            output = self.directory / "out.raw"
-            self.on_fake_device("get", "m.safetensors", name, "-o", output, "--device", "cuda:1", *RING)
-            self.assertTrue(output.read_bytes() == tensor.data, name)
+            self.assertTrue(self.from_fake_device("m.safetensors", name, "--device", "cuda:1") == tensor.data, name)
 
-    def test_every_format_and_a_stream(self) -> None:
-        args = ("get", "m.safetensors", "large", "--slice", "[3:900:7, 100:]", "--device", "cuda:0", *RING)
-        expected = self.tensors["large"].array()[3:900:7, 100:]
-        self.on_fake_device(*args, "-o", self.directory / "out.npy", delay_us=500)
-        array = numpy.load(self.directory / "out.npy")
-        self.assertEqual((array.shape, array.tobytes()), (expected.shape, expected.tobytes()))
-        self.on_fake_device(*args, "-o", self.directory / "out.safetensors")
-        self.assertTrue((self.directory / "out.safetensors").read_bytes().endswith(expected.tobytes()))
-        self.assertTrue(self.on_fake_device(*args, "-o", "-", "--connections", "3") == expected.tobytes())
+    def test_device_memory_holds_the_slice(self) -> None:
+        args = ("m.safetensors", "large", "--slice", "[3:900:7, 100:]", "--device", "cuda:0")
+        expected = self.tensors["large"].array()[3:900:7, 100:].tobytes()
+        self.assertTrue(self.from_fake_device(*args, delay_us=500) == expected)
+        self.assertTrue(self.from_fake_device(*args, "--connections", "3") == expected)
 
-    def test_bench_names_the_device_and_the_ring(self) -> None:
-        args = ("bench", "m.safetensors", "--rounds", "2", "--latency-reads", "5", "--device", "cuda:0", *RING)
-        self.assertIn(b"into cuda:0 (Fake GPU 0) by way of 3 slots of 64.0 KiB", self.on_fake_device(*args))
-        self.assertRegex(self.on_fake_device(*args, "--json"),
-                         rb'^{"device":"cuda:0","device_name":"Fake GPU 0","slot_bytes":65536,"slots":3,"bytes":')
+    def test_bench_names_the_device_and_the_staging_buffers(self) -> None:
+        args = ("bench", "m.safetensors", "--rounds", "2", "--latency-reads", "5", "--device", "cuda:0", *BUFFERS)
+        how = {"server": self.server, "env": self.fake_driver()}
+        self.assertIn(b"into cuda:0 (Fake GPU 0) through 3 staging buffers of 64.0 KiB",
+                      self.cli_succeeds(*args, **how))
+        self.assertRegex(self.cli_succeeds(*args, "--json", **how),
+                         rb'^{"device":"cuda:0","device_name":"Fake GPU 0",'
+                         rb'"staging_buffer_bytes":65536,"staging_buffers":3,"bytes":')
 
-    def test_devices_that_are_not_there_are_named(self) -> None:
-        args = ("get", "m.safetensors", "large", "-o", self.directory / "out")
-        if FAKE_CUDA_DIR is not None:
-            self.cli_fails(1, ("there is no device cuda:7: this machine has 2",), *args, "--device", "cuda:7",
-                           server=self.server, env={"LD_LIBRARY_PATH": FAKE_CUDA_DIR})
-            self.cli_fails(1, ("cannot start the NVIDIA driver: FAKE_ERROR_100",), *args, "--device", "cuda:0",
-                           server=self.server, env={"LD_LIBRARY_PATH": FAKE_CUDA_DIR, "FAKE_CUDA_NO_DEVICE": "1"})
+    def test_wrong_staging_buffers_are_refused(self) -> None:
+        for flag, wrong in (("--staging-buffers", "1"), ("--staging-buffers", "65"), ("--staging-buffer-bytes", "4095"),
+                            ("--staging-buffer-bytes", "2GiB"), ("--staging-buffer-bytes", "4XiB")):
+            self.cli_fails(2, (flag,), "bench", "m.safetensors", "--device", "cuda:0", flag, wrong, server=self.server)
+
+    def test_missing_devices_are_named(self) -> None:
+        args = ("bench", "m.safetensors")
         for wrong in ("gpu0", "cuda:", "cuda:-1", "cuda:x", "0"):
             self.cli_fails(2, ("--device", "cuda:N"), *args, f"--device={wrong}", server=self.server)
         result = self.run_cli(*args, "--device", "cuda:9999", server=self.server)
-        # Without a driver, without cuda.h, and with a real driver.
+        # Without a driver, and with a real one.
         self.assert_one_line_error(result, 1)
-        self.assertRegex(result.stderr, "no NVIDIA driver|built without CUDA|no device cuda:9999")
-        self.assertFalse((self.directory / "out").exists())
+        self.assertRegex(result.stderr, "no NVIDIA driver|no device cuda:9999")
+        self.cli_fails(1, ("there is no device cuda:7: this machine has 2",), *args, "--device", "cuda:7",
+                       server=self.server, env=self.fake_driver())
+        self.cli_fails(1, ("cannot start the NVIDIA driver: FAKE_ERROR_100",), *args, "--device", "cuda:0",
+                       server=self.server, env=self.fake_driver() | {"FAKE_CUDA_NO_DEVICE": "1"})
 
-    @unittest.skipIf(FAKE_CUDA_DIR is None, "this was built without cuda.h")
-    def test_drivers_that_cannot_be_used_are_named(self) -> None:
-        args = ("get", "m.safetensors", "large", "-o", self.directory / "out", "--device", "cuda:0")
+    def test_unusable_drivers_are_named(self) -> None:
+        args = ("bench", "m.safetensors", "--device", "cuda:0")
         library = self.directory / "libcuda.so.1"
         library.touch()
         env = {"LD_LIBRARY_PATH": str(self.directory)}
         self.cli_fails(1, ("there is no NVIDIA driver on this machine", str(library)), *args, server=self.server,
                        env=env)
-        # Some library that has no function of CUDA's.
+        # A library without any function of CUDA.
         library.unlink()
         library.symlink_to(re.search(r"/\S+/libc\.so\.6", pathlib.Path("/proc/self/maps").read_text())[0])
         self.cli_fails(1, ("the NVIDIA driver is too old: its libcuda.so.1 lacks cuCtxGetCurrent",), *args,

@@ -9,6 +9,7 @@ import numpy
 import safetensors
 
 import harness
+from metrics_text import scrape, total
 from tensor_files import DTYPE_BITS, NUMPY_DTYPES, make_tensor, write_safetensors
 
 # As the command line has it, and as numpy has it.
@@ -53,6 +54,13 @@ class CliGetTest(harness.EndToEndTest):
             array = numpy.load(output, allow_pickle=False)
             self.assertEqual((array.dtype, array.shape), (tensor.array().dtype, tensor.shape))
             self.assertEqual(array.tobytes(), tensor.data)
+
+    def test_get_of_any_format_is_one_rpc(self) -> None:
+        server = self.serve(self.directory / "root", "--admin-listen", "127.0.0.1:0")
+        for count, name in enumerate(("x.bin", "x.npy", "x.safetensors"), start=1):
+            self.cli_succeeds("get", "m.safetensors", "large", "-o", self.out / name, server=server)
+            harness.wait_until(lambda count=count: total(scrape(server), "grpc_server_handled_total") >= count, name)
+            self.assertEqual(total(scrape(server), "grpc_server_started_total"), count, name)
 
     def test_npy_of_a_dtype_that_numpy_lacks_says_what_to_use(self) -> None:
         for dtype in sorted(set(DTYPE_BITS) - set(NUMPY_DTYPES)):

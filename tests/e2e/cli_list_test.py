@@ -44,7 +44,10 @@ class CliListTest(harness.EndToEndTest):
         self.assertEqual([(model["name"], model["ready"]) for model in models],
                          [(".", False), ("bad.safetensors", False), ("odd", True), ("one.safetensors", True)])
         self.assertEqual(models[3]["size_bytes"], 128 * 64 * 4 + 6 + 8)
-        self.assertIn("3 bytes", models[1]["reason"])
+        self.assertIn("3 bytes", models[1]["error"])
+        self.assertEqual(models[1].keys(), {"name", "ready", "error"})
+        self.assertEqual(models[2].keys(),
+                         {"name", "ready", "generation", "tensor_count", "file_count", "size_bytes"})
 
     def test_ls_of_a_model_lists_tensors(self) -> None:
         rows = [line.split() for line in self.text("ls", "one.safetensors")]
@@ -69,8 +72,12 @@ class CliListTest(harness.EndToEndTest):
         info = self.cli_json("info", "one.safetensors", server=self.server)
         self.assertEqual((info["name"], info["tensor_count"], info["file_count"]), ("one.safetensors", 3, 1))
         self.assertEqual(info["files"][0]["metadata"], {"format": "pt", "odd\x1b": "\x07value"})
+        self.assertTrue(info["tree_digest"])
+        self.assertEqual(info["files"][0].keys(), {"name", "kind", "size_bytes", "digest", "metadata"})
+        self.assertTrue(info["files"][0]["digest"])
         text = "\n".join(self.text("info", "one.safetensors"))
-        for word in ("tensors:     3", "format", info["generation"], "32782 bytes"):
+        for word in ("tensors:     3", "format", info["generation"], f"tree digest: {info['tree_digest']}\n",
+                     "32782 bytes"):
             self.assertIn(word, text)
         self.assertFalse(any(ord(c) < 32 and c != "\n" for c in text))
         tensor = self.cli_json("info", "one.safetensors", "scalar", server=self.server)
@@ -140,6 +147,30 @@ class CliListTest(harness.EndToEndTest):
         self.assertRegex(self.cli_succeeds("--version").decode(), r"\Atensorferry \d+\.\d+\.\d+\n\Z")
         for command in ("ls", "info", "get", "pull", "check", "bench"):
             self.assertIn(b"Usage: tensorferry " + command.encode(), self.cli_succeeds(command, "--help"))
+
+
+class LargeMetadataTest(harness.EndToEndTest):
+    """Metadata that does not fit into a message, in one value and in many."""
+
+    def test_model_with_more_metadata_than_a_message_holds_can_be_listed_described_fetched_and_pulled(self) -> None:
+        generator = numpy.random.default_rng(harness.SEED)
+        for name, metadata in (("one", {"large": "x" * 5_000_000, "small": "y"}),
+                               ("many", {f"key {i}": "z" * 1000 for i in range(6000)})):
+            with self.subTest(name):
+                root = self.temporary_directory()
+                tensor = make_tensor("t", "F32", (10,), generator)
+                write_safetensors(root / name / "model.safetensors", [tensor], metadata)
+                server = self.serve(root)
+                self.assertEqual([model["name"] for model in self.cli_json("ls", server=server)], [name])
+                self.assertEqual([t["name"] for t in self.cli_json("ls", name, server=server)], ["t"])
+                files = self.cli_json("info", name, server=server)["files"]
+                self.assertEqual([file["metadata"] for file in files], [metadata])
+                output = self.directory / f"{name}.npy"
+                self.cli_succeeds("get", name, "t", "-o", output, server=server)
+                self.assertEqual(numpy.load(output).tobytes(), bytes(tensor.data))
+                self.cli_succeeds("pull", name, self.directory / name, server=server)
+                self.assertEqual(harness.sha256(self.directory / name / "model.safetensors"),
+                                 harness.sha256(root / name / "model.safetensors"))
 
 
 class EmptyTensorsTest(harness.EndToEndTest):

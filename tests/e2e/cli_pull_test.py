@@ -114,7 +114,8 @@ class CliPullTest(harness.EndToEndTest):
         said = self.pull(server)
         found = re.match(r"resumed at (\d+), fetched", said["a.safetensors"])
         self.assertIsNotNone(found, said)
-        self.assertEqual(int(found[1]), present)
+        # Only whole blocks are compared, and kept.
+        self.assertEqual(int(found[1]), present - present % (1 << 20))
         self.assert_identical()
 
     def test_pull_ended_in_the_middle_resumes(self) -> None:

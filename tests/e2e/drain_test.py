@@ -31,7 +31,7 @@ class DrainTest(BigTensorFixture):
     def start_stream(self, server: harness.Server) -> grpc.Call:
         # Else gRPC may take in all of the tensor by itself.
         messages = stock_client.connect(server.address, ("grpc.http2.bdp_probe", 0)).GetTensor(
-            pb.GetTensorRequest(model="m.safetensors", tensor="t"))
+            pb.GetTensorRequest(model="m.safetensors", read=pb.Read(tensor="t")))
         self.first = next(messages)
         return messages
 
@@ -136,11 +136,11 @@ class DrainTest(BigTensorFixture):
                 size = 0
                 try:
                     if calls % 4:
-                        for answer in stub.GetSlice(pb.GetSliceRequest(model="m.safetensors", tensor="t",
-                                                                       read_limit=2 << 20)):
+                        for answer in stub.GetSlice(pb.GetSliceRequest(
+                                model="m.safetensors", read=pb.Read(tensor="t", read_limit=2 << 20))):
                             size += len(answer.chunk.data)
                     else:
-                        list(stub.GetSlice(pb.GetSliceRequest(model="m.safetensors", tensor="none")))
+                        list(stub.GetSlice(pb.GetSliceRequest(model="m.safetensors", read=pb.Read(tensor="none"))))
                 except grpc.RpcError as error:
                     code = {grpc.StatusCode.NOT_FOUND: "NotFound",
                             # It was not there, or closing: no call of it came to a server.

@@ -60,7 +60,7 @@ class FetchTest : public ::testing::Test {
   }
 
   Client Connect(int connections = 1, const RetryOptions& retry = {}) {
-    absl::StatusOr<Client> client = Client::Connect(server_->address(), {.connections = connections, .retry = retry});
+    absl::StatusOr<Client> client = Client::Connect({server_->address()}, {.connections = connections, .retry = retry});
     EXPECT_TRUE(client.ok()) << client.status();
     return *std::move(client);
   }
@@ -81,14 +81,12 @@ TEST_F(FetchTest, EveryTensorArrivesAtAnyAlignmentOverAnyNumberOfConnections) {
   for (const int connections : {1, 2, 5}) {
     const Client client = Connect(connections);
     std::deque<std::string> memory;
-    std::deque<HostDestination> destinations;
     std::vector<Read> reads;
     for (std::size_t i = 0; i < model_->tensor_count(); ++i) {
       const safetensors::TensorView tensor = model_->tensor(i).view;
       const std::size_t shift = random_.Below(64);
       std::string& bytes = memory.emplace_back(static_cast<std::size_t>(tensor.size_bytes()) + shift, '\0');
-      destinations.emplace_back(std::as_writable_bytes(std::span(bytes)).subspan(shift));
-      reads.push_back({.tensor = std::string(tensor.name), .destination = &destinations.back()});
+      reads.push_back({.tensor = std::string(tensor.name), .into = std::span(bytes).subspan(shift)});
     }
     std::shuffle(reads.begin(), reads.end(), random_.generator());
     Progress last;
@@ -148,11 +146,10 @@ TEST_F(FetchTest, ErrorsNameWhatIsWrong) {
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("\"nope\"")));
   EXPECT_THAT(client.FetchTensor("m.safetensors", "matrix", SliceSpec{.dimensions = {Index{64}}}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("index 64 is out of bounds for size 64")));
-  EXPECT_THAT(client.FetchTensor("m.safetensors", "matrix", std::nullopt, {{.generation = "old"}, {}}),
+  EXPECT_THAT(client.FetchTensor("m.safetensors", "matrix", std::nullopt, {.generation = "old"}),
               StatusIs(absl::StatusCode::kAborted, HasSubstr("\"old\"")));
   std::string memory(10, '\0');
-  HostDestination destination(std::as_writable_bytes(std::span(memory)));
-  const Read read{.tensor = "matrix", .destination = &destination};
+  const Read read{.tensor = "matrix", .into = memory};
   EXPECT_THAT(client.Fetch("m.safetensors", std::span(&read, 1)),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("\"matrix\" has 10 bytes, the result 25600")));
 }
@@ -187,8 +184,11 @@ TEST_F(FetchTest, ServerThatIsNotThereIsUnavailable) {
   server_.reset();
   EXPECT_THAT(client.FetchTensor("m.safetensors", "matrix"),
               StatusIs(absl::StatusCode::kUnavailable, AllOf(HasSubstr(address), HasSubstr("after 3 attempts"))));
-  EXPECT_THAT(Client::Connect(address), StatusIs(absl::StatusCode::kUnavailable, HasSubstr(address)));
-  EXPECT_THAT(Client::Connect("127.0.0.1:1", {.connections = 0}), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(Client::Connect({address}), StatusIs(absl::StatusCode::kUnavailable, HasSubstr(address)));
+  for (const int connections : {-1, 65}) {
+    EXPECT_THAT(Client::Connect({"127.0.0.1:1"}, {.connections = connections}),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("connections")));
+  }
 }
 
 TEST_F(FetchTest, ServerThatComesBackIsUsedAtOnceAfterHoweverManyFailures) {
@@ -233,20 +233,19 @@ TEST_F(FetchTest, ReplacedFileOfAnotherGenerationIsAbortedWhereItIsDemanded) {
   ASSERT_EQ(::rename(directory_.Path("new").c_str(), path_.c_str()), 0);
   Restart();
   ASSERT_NE(model_->generation(), old_generation);
-  EXPECT_THAT(Connect().FetchTensor("m.safetensors", "matrix", std::nullopt, {{.generation = old_generation}, {}}),
+  EXPECT_THAT(Connect().FetchTensor("m.safetensors", "matrix", std::nullopt, {.generation = old_generation}),
               StatusIs(absl::StatusCode::kAborted));
 }
 
-TEST_F(FetchTest, RunOfAFileAndWrongFingerprint) {
+TEST_F(FetchTest, RunOfAFileAndWrongDigest) {
   const Client client = Connect();
   TF_ASSERT_OK_AND_ASSIGN(const ModelMetadata metadata, client.GetMetadata("m.safetensors"));
   std::string memory(1000, '\0');
-  HostDestination destination(std::as_writable_bytes(std::span(memory)));
-  TF_ASSERT_OK(client.FetchFile("m.safetensors", "m.safetensors", metadata.files[0].fingerprint, 12345, destination));
+  TF_ASSERT_OK(client.FetchFile("m.safetensors", "m.safetensors", metadata.files[0].digest, 12345, memory));
   EXPECT_EQ(memory, directory_.Read("m.safetensors").substr(12345, 1000));
-  EXPECT_THAT(client.FetchFile("m.safetensors", "m.safetensors", "other", 0, destination),
+  EXPECT_THAT(client.FetchFile("m.safetensors", "m.safetensors", "other", 0, memory),
               StatusIs(absl::StatusCode::kAborted));
-  EXPECT_THAT(client.FetchFile("m.safetensors", "m.safetensors", "", metadata.files[0].size_bytes - 10, destination),
+  EXPECT_THAT(client.FetchFile("m.safetensors", "m.safetensors", "", metadata.files[0].size_bytes - 10, memory),
               StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
@@ -254,9 +253,9 @@ TEST_F(FetchTest, NothingOfAFileArrivesWhereNothingIsWanted) {
   const Client client = Connect();
   TF_ASSERT_OK_AND_ASSIGN(const ModelMetadata metadata, client.GetMetadata("m.safetensors"));
   const FileInfo& file = metadata.files[0];
-  HostDestination nothing({});
+  const std::span<std::byte> nothing;
   for (const std::int64_t offset : {std::int64_t{0}, std::int64_t{12345}, file.size_bytes}) {
-    TF_EXPECT_OK(client.FetchFile("m.safetensors", file.name, file.fingerprint, offset, nothing));
+    TF_EXPECT_OK(client.FetchFile("m.safetensors", file.name, file.digest, offset, nothing));
   }
   EXPECT_THAT(client.FetchFile("m.safetensors", file.name, "", -1, nothing),
               StatusIs(absl::StatusCode::kInvalidArgument));

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a fetch into the memory of a GPU is worth beside the same into host memory, one line for each size of the ring.
+"""Compares fetches into the memory of a GPU with fetches into host memory: one line for each choice of staging buffers.
 
-Judges bytes, never rates: those are for whoever reads them. Says so and ends where there is no GPU.
+Checks the bytes, and only prints the rates. Is skipped where there is no GPU.
 
-Environment, beside that of harness.py:
-  TENSORFERRY_GPU_BENCH_MIB   how much to fetch; default: 1024
+Environment, in addition to that of harness.py:
+  TENSORFERRY_GPU_BENCH_MIB   MiB to fetch; default: 1024
 """
 
-import hashlib
 import json
 import os
 import pathlib
@@ -22,9 +21,9 @@ from tensor_files import make_tensor, write_safetensors
 MIB = 1 << 20
 SIZE_BYTES = int(os.environ.get("TENSORFERRY_GPU_BENCH_MIB", "1024")) * MIB
 TENSORS_OF_PLAN = 1000
-# Slots and the MiB of each; the first is the default.
-RINGS = ((4, 4), (2, 4), (8, 4), (16, 4), (4, 1), (4, 2), (4, 8), (4, 16))
-WITHOUT_GPU = "no NVIDIA driver|driver is too old|cannot start the NVIDIA driver|there is no device|built without CUDA"
+# Numbers of staging buffers, and the MiB of each; the first is the default.
+STAGING_BUFFERS = ((4, 4), (2, 4), (8, 4), (16, 4), (4, 1), (4, 2), (4, 8), (4, 16))
+WITHOUT_GPU = "no NVIDIA driver|driver is too old|cannot start the NVIDIA driver|there is no device"
 SANITIZER = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
 SANITIZER_PATIENCE_SECONDS = 500
 
@@ -51,16 +50,17 @@ class GpuBenchTest(harness.EndToEndTest):
         return result["bytes_per_second"] / 1e9
 
     def compare(self, model: str, connections: int) -> None:
-        """Both kinds of memory by turns, because a machine's rate drifts."""
+        """Measures both kinds of memory in turn, because a machine's rate drifts."""
         print(f"{model}, {SIZE_BYTES // MIB} MiB, connections: {connections}", flush=True)
-        for slots, mib in RINGS:
+        for buffers, mib in STAGING_BUFFERS:
             shared = ("--connections", connections)
             host = self.rate(model, *shared)
-            device = self.rate(model, *shared, "--device", "cuda:0", "--slots", slots, "--slot-bytes", mib * MIB)
-            print(f"  {slots} slots of {mib} MiB: {device:.2f} GB/s into cuda:0, {host:.2f} GB/s into host memory: "
-                  f"{device / host:.2f}", flush=True)
+            device = self.rate(model, *shared, "--device", "cuda:0", "--staging-buffers", buffers,
+                               "--staging-buffer-bytes", f"{mib}MiB")
+            print(f"  {buffers} staging buffers of {mib} MiB: {device:.2f} GB/s into cuda:0, "
+                  f"{host:.2f} GB/s into host memory: {device / host:.2f}", flush=True)
 
-    def test_rates_beside_those_of_host_memory(self) -> None:
+    def test_rates_compared_with_host_memory(self) -> None:
         large = make_tensor("large", "U8", (SIZE_BYTES,), self.generator)
         write_safetensors(self.root / "one-tensor.safetensors", [large])
         write_safetensors(self.root / "plan.safetensors",
@@ -68,21 +68,19 @@ class GpuBenchTest(harness.EndToEndTest):
                            for i in range(TENSORS_OF_PLAN)])
         self.server = self.serve(self.root)
         print(f"cuda:0 is {self.device_name}; {os.cpu_count()} cores", flush=True)
-        output = self.directory / "out.raw"
-        self.cli_succeeds("get", "one-tensor.safetensors", "large", "-o", output, "--device", "cuda:0",
-                          server=self.server)
-        self.assertEqual(harness.sha256(output), hashlib.sha256(large.data).hexdigest())
-        output.unlink()
+        fetched = self.device_get_succeeds("one-tensor.safetensors", "large", "--device", "cuda:0", server=self.server)
+        self.assertTrue(fetched == large.data)
+        del fetched
         for model in ("one-tensor.safetensors", "plan.safetensors"):
             for connections in (1, 4):
                 self.compare(model, connections)
 
     def test_compute_sanitizer_finds_nothing(self) -> None:
         if self.device_name.startswith("Fake GPU"):
-            self.skipTest("compute-sanitizer wants a real driver")
+            self.skipTest("compute-sanitizer needs a real driver")
         if not pathlib.Path(SANITIZER).exists():
             self.skipTest("there is no compute-sanitizer")
-        # Without the tests that give the driver what it has to refuse.
+        # Without the tests that pass wrong values to the driver.
         command = [SANITIZER, "--error-exitcode", "9", str(harness.BIN_DIR.parent / "tests/cuda_fetch_test"),
                    "--gtest_filter=-*AreRefused"]
         result = harness.run_program(command, patience=SANITIZER_PATIENCE_SECONDS)

@@ -33,8 +33,8 @@ SANITIZED = os.environ.get("TENSORFERRY_SANITIZED") == "1"
 SEED = int(os.environ.get("TENSORFERRY_TEST_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
 
 # Servers that run beside each other, and whose tests do not wait for anybody to notice that they go.
-os.environ["TENSORFERRY_ADMIN_LISTEN"] = "off"
-os.environ["TENSORFERRY_LAME_DUCK"] = "0"
+os.environ["TENSORFERRYD_ADMIN_LISTEN"] = "off"
+os.environ["TENSORFERRYD_LAME_DUCK"] = "0"
 
 # Only ends tests that hang; no test measures time.
 PATIENCE_SECONDS = 120
@@ -169,6 +169,11 @@ def cli_command(*args: object) -> list[str]:
     return [str(BIN_DIR / "tensorferry"), *map(str, args)]
 
 
+def device_get_command(*args: object) -> list[str]:
+    """The command line of tests/cuda/device_get.cc with these arguments."""
+    return [str(BIN_DIR.parent / "tests/device_get"), *map(str, args)]
+
+
 def run_program(command: list[str], env: dict[str, str] | None = None, cwd: pathlib.Path | None = None,
                 stdout: object = subprocess.PIPE, patience: float = PATIENCE_SECONDS) -> subprocess.CompletedProcess:
     """Runs a program to its end; its stdout stays bytes, its stderr becomes text."""
@@ -208,6 +213,12 @@ class EndToEndTest(unittest.TestCase):
     def cli_succeeds(self, *args: object, **how: object) -> bytes:
         """Runs `tensorferry`, which must end with 0 and say nothing on stderr; returns its stdout."""
         result = self.run_cli(*args, **how)
+        self.assertEqual((result.returncode, result.stderr), (0, ""), args)
+        return result.stdout
+
+    def device_get_succeeds(self, *args: object, server: Server, **how: object) -> bytes:
+        """Runs device_get, which must end with 0 and print nothing to stderr; returns its stdout."""
+        result = run_program(device_get_command(*args, "--server", server.address), **how)
         self.assertEqual((result.returncode, result.stderr), (0, ""), args)
         return result.stdout
 

@@ -86,7 +86,7 @@ class KillTest(harness.EndToEndTest):
         with grpc.insecure_channel(self.address, [("grpc.use_local_subchannel_pool", 1),
                                                   ("grpc.http2.bdp_probe", 0)]) as channel:
             stream = pb_grpc.TensorServiceStub(channel).GetTensor(
-                pb.GetTensorRequest(model="m.safetensors", tensor="t"), timeout=harness.PATIENCE_SECONDS)
+                pb.GetTensorRequest(model="m.safetensors", read=pb.Read(tensor="t")), timeout=harness.PATIENCE_SECONDS)
             received = [next(stream).chunk.data]
             self.server.terminate()
             received += [message.chunk.data for message in stream]

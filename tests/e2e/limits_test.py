@@ -64,7 +64,7 @@ class LimitsTest(harness.EndToEndTest):
 
     def get(self, channel: grpc.Channel, tensor: str, timeout: float = harness.PATIENCE_SECONDS) -> object:
         return pb_grpc.TensorServiceStub(channel).GetTensor(
-            pb.GetTensorRequest(model="m.safetensors", tensor=tensor), timeout=timeout)
+            pb.GetTensorRequest(model="m.safetensors", read=pb.Read(tensor=tensor)), timeout=timeout)
 
     def read(self, channel: grpc.Channel, tensor: str) -> bytes:
         return b"".join(message.chunk.data for message in self.get(channel, tensor))
@@ -107,7 +107,7 @@ class LimitsTest(harness.EndToEndTest):
             stream.cancel()
 
     def test_streams_that_hold_too_much_keep_new_ones_out_and_go_on(self) -> None:
-        server = self.serve(self.directory, f"--max-pinned-bytes={4 << 20}", "--stall-timeout=0")
+        server = self.serve(self.directory, "--max-in-flight-bytes=4MiB", "--stall-timeout=0")
         streams = []
 
         def refusal() -> grpc.RpcError | None:
@@ -120,7 +120,7 @@ class LimitsTest(harness.EndToEndTest):
         error = harness.wait_until(refusal, "a refusal")
         self.assertGreater(len(streams), 0)
         self.assertEqual(error.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
-        self.assertIn("--max-pinned-bytes", error.details())
+        self.assertIn("--max-in-flight-bytes", error.details())
         self.assertEqual(retry_delay_seconds(error), 1)
         # Who is in gets everything, one after the other, though nothing else is let go of.
         for stream in streams:
@@ -211,7 +211,8 @@ class LimitsTest(harness.EndToEndTest):
         stub = pb_grpc.TensorServiceStub(self.open_channel(server.address))
         large = "x" * (300 << 10)
         calls = {
-            "stream": lambda: list(stub.GetTensor(pb.GetTensorRequest(model="m.safetensors", tensor=large))),
+            "stream": lambda: list(stub.GetTensor(
+                pb.GetTensorRequest(model="m.safetensors", read=pb.Read(tensor=large)))),
             "unary": lambda: stub.GetMetadata(pb.GetMetadataRequest(model=large)),
         }
         for name, call in calls.items():

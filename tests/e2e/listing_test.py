@@ -2,7 +2,10 @@
 """Lists are complete and in order by page, prefix and glob; wrong requests are refused with the code of the proto."""
 
 import fnmatch
+import json
+import pathlib
 import unittest
+from collections.abc import Callable
 
 import grpc
 import numpy
@@ -14,6 +17,7 @@ from tensor_files import TensorToWrite, make_tensor, write_safetensors
 
 NAMES = ["", "a", "a.b", "a.b.c", "aa", "b[0]", "b\\0", "layers.0.w", "layers.1.w", "layers.10.w", "layers.2.w",
          "line\nbreak", "\u00e4", "\u65e5\u672c", "\U0001f600", "Z", "~", "\x1b[31m", "a" * 4096]
+COMPANIONS = ["config.json", "generation_config.json", "merges.txt", "tokenizer.json", "zz.json"]
 
 
 class ListingTest(harness.EndToEndTest):
@@ -29,6 +33,9 @@ class ListingTest(harness.EndToEndTest):
                           {"format": "pt"})
         for i in range(20):
             write_safetensors(self.root / f"group/{i}/m.safetensors", [TensorToWrite("t", "U8", (1,), bytes([i]))])
+        write_safetensors(self.root / "files/model.safetensors", [TensorToWrite("t", "U8", (1,), b"\0")], {"a": "b"})
+        for name in COMPANIONS:
+            (self.root / "files" / name).write_text(f'"{name}"')
         write_safetensors(self.root / "narrow.safetensors", [TensorToWrite("f4", "F4", (2, 4), bytes(4))])
         (self.root / "bad").mkdir()
         (self.root / "bad/model.safetensors").write_bytes(b"\x05\0\0\0\0\0\0\0{\"a\"")
@@ -65,7 +72,7 @@ class ListingTest(harness.EndToEndTest):
 
     def test_pages_of_any_size_give_all_models_in_order(self) -> None:
         # The only file of a ready directory goes by the directory's name; that of a bad one is listed beside it.
-        expected = sorted([".", "narrow.safetensors", "odd.safetensors", "bad", "bad/model.safetensors",
+        expected = sorted([".", "narrow.safetensors", "odd.safetensors", "bad", "bad/model.safetensors", "files",
                            *(f"group/{i}" for i in range(20))])
         for page_size in (0, 1, 7, 100):
             self.assertEqual(self.list_models(page_size), expected, page_size)
@@ -73,8 +80,9 @@ class ListingTest(harness.EndToEndTest):
     def test_bad_model_is_listed_with_the_reason_and_the_others_are_ready(self) -> None:
         models = {model.name: model for model in self.stub.ListModels(pb.ListModelsRequest()).models}
         self.assertEqual(models["bad"].state, pb.MODEL_STATE_FAILED)
-        self.assertIn("bad/model.safetensors", models["bad"].state_reason)
-        self.assertEqual(models["bad"].generation, "")
+        self.assertIn("bad/model.safetensors", models["bad"].error)
+        self.assertEqual((models["bad"].generation, models["bad"].replacement_error), ("", ""))
+        self.assertEqual((models["odd.safetensors"].error, models["odd.safetensors"].replacement_error), ("", ""))
         self.assertEqual(models["odd.safetensors"].state, pb.MODEL_STATE_READY)
         self.assertEqual(models["odd.safetensors"].tensor_count, len(NAMES))
         self.assertEqual(models["odd.safetensors"].size_bytes, 6 * len(NAMES))
@@ -106,9 +114,70 @@ class ListingTest(harness.EndToEndTest):
             self.assertEqual((tensor.name, tensor.dtype, list(tensor.shape), tensor.size_bytes, tensor.file),
                              (name, "U8", [2, 3], 6, "odd.safetensors"))
             self.assertEqual(len(answer.files), 0)
-            stream = stock_client.read_stream(self.stub.GetTensor(pb.GetTensorRequest(model="odd.safetensors",
-                                                                                      tensor=name)))
+            self.assertEqual((answer.tree_digest, answer.next_page_token), ("", ""))
+            stream = stock_client.read_stream(self.stub.GetTensor(
+                pb.GetTensorRequest(model="odd.safetensors", read=pb.Read(tensor=name))))
             self.assertEqual(stream.data[0], path.read_bytes()[tensor.file_offset:tensor.file_offset + 6])
+
+    def test_pages_of_any_size_give_all_files_in_order(self) -> None:
+        whole = self.stub.GetMetadata(pb.GetMetadataRequest(model="files"))
+        self.assertEqual([file.name for file in whole.files], sorted([*COMPANIONS, "model.safetensors"]))
+        self.assertEqual(len({file.digest for file in whole.files} - {""}), len(whole.files))
+        self.assertTrue(whole.tree_digest)
+        for page_size in (1, 2, 5, 6, 7, 2**31 - 1):
+            files = []
+            token = ""
+            while True:
+                page = self.stub.GetMetadata(
+                    pb.GetMetadataRequest(model="files", page_size=page_size, page_token=token))
+                self.assertLessEqual(len(page.files), page_size)
+                self.assertEqual((page.model, page.tree_digest), (whole.model, whole.tree_digest))
+                files += page.files
+                token = page.next_page_token
+                if not token:
+                    break
+            self.assertEqual(files, list(whole.files), page_size)
+
+    def test_tree_digest_is_of_all_files(self) -> None:
+        def digest_of(change: Callable[[pathlib.Path], object]) -> tuple[str, str]:
+            root = self.temporary_directory()
+            write_safetensors(root / "m/model.safetensors", [TensorToWrite("t", "U8", (1,), b"\0")])
+            (root / "m/config.json").write_text("{}")
+            change(root / "m")
+            answer = stock_client.connect(self.serve(root).address).GetMetadata(pb.GetMetadataRequest(model="m"))
+            return answer.model.generation, answer.tree_digest
+
+        generation, digest = digest_of(lambda directory: None)
+        self.assertEqual(digest_of(lambda directory: None), (generation, digest))
+        for change in (lambda directory: (directory / "config.json").write_text("[]"),
+                       lambda directory: (directory / "config.json").rename(directory / "other.json"),
+                       lambda directory: (directory / "tokenizer.json").write_text("{}")):
+            changed = digest_of(change)
+            self.assertEqual(changed[0], generation, "companions are not part of a generation")
+            self.assertNotEqual(changed[1], digest)
+
+    def test_metadata_that_fits_no_message_is_left_out_and_in_the_header(self) -> None:
+        root = self.temporary_directory()
+        metadata = {"large": "x" * (5 << 20)}
+        write_safetensors(root / "m/1.safetensors", [TensorToWrite("a", "U8", (1,), b"\1")], metadata)
+        write_safetensors(root / "m/2.safetensors", [TensorToWrite("b", "U8", (1,), b"\2")], {"format": "pt"})
+        stub = stock_client.connect(self.serve(root).address)
+        self.assertEqual([tensor.name for tensor in stub.ListTensors(pb.ListTensorsRequest(model="m")).tensors],
+                         ["a", "b"])
+        files = {}
+        token = ""
+        while True:
+            page = stub.GetMetadata(pb.GetMetadataRequest(model="m", page_token=token))
+            files |= {file.name: file for file in page.files}
+            token = page.next_page_token
+            if not token:
+                break
+        self.assertEqual((dict(files["1.safetensors"].metadata), files["1.safetensors"].metadata_omitted), ({}, True))
+        self.assertEqual((dict(files["2.safetensors"].metadata), files["2.safetensors"].metadata_omitted),
+                         ({"format": "pt"}, False))
+        file = bytes(stock_client.read_stream(stub.GetFile(pb.GetFileRequest(model="m", file="1.safetensors"))).data[0])
+        header = json.loads(file[8:8 + int.from_bytes(file[:8], "little")])
+        self.assertEqual(header["__metadata__"], metadata)
 
     def assert_refused(self, code: grpc.StatusCode, named: str, rpc: str, **request: object) -> None:
         message = getattr(pb, f"{rpc}Request")(**request)
@@ -122,7 +191,8 @@ class ListingTest(harness.EndToEndTest):
     def test_wrong_requests_are_refused_with_the_code_and_the_name(self) -> None:
         code = grpc.StatusCode
         model = "odd.safetensors"
-        of_model = {"ListTensors": {}, "GetMetadata": {}, "GetTensor": {"tensor": "a"}, "GetSlice": {"tensor": "a"},
+        of_a = {"read": pb.Read(tensor="a")}
+        of_model = {"ListTensors": {}, "GetMetadata": {}, "GetTensor": of_a, "GetSlice": of_a,
                     "GetTensors": {"reads": [pb.Read(tensor="a")]}, "GetFile": {"file": model}}
         for rpc, request in of_model.items():
             for name in ("no/model", "..", "/", "./odd.safetensors", "odd.safetensors/", "bad\x1b[31m", "../root"):
@@ -130,20 +200,32 @@ class ListingTest(harness.EndToEndTest):
             self.assert_refused(code.INVALID_ARGUMENT, "model", rpc, model="", **request)
             self.assert_refused(code.FAILED_PRECONDITION, '"bad"', rpc, model="bad", **request)
             self.assert_refused(code.ABORTED, model, rpc, model=model, generation="another", **request)
-        for rpc in ("GetMetadata", "GetTensor", "GetSlice"):
-            self.assert_refused(code.NOT_FOUND, '"no tensor"', rpc, model=model, tensor="no tensor")
+        self.assert_refused(code.NOT_FOUND, '"no tensor"', "GetMetadata", model=model, tensor="no tensor")
         for name in ("no.json", "../odd.safetensors", "narrow.safetensors", ""):
             self.assert_refused(code.NOT_FOUND, f'"{name}"', "GetFile", model=model, file=name)
-        for rpc, request in (("GetTensor", {"tensor": "a"}), ("GetSlice", {"tensor": "a"})):
-            self.assert_refused(code.OUT_OF_RANGE, '"a"', rpc, model=model, read_offset=7, **request)
-            self.assert_refused(code.INVALID_ARGUMENT, '"a"', rpc, model=model, read_offset=-1, **request)
-            self.assert_refused(code.INVALID_ARGUMENT, '"a"', rpc, model=model, read_limit=-1, **request)
+        for rpc in ("GetTensor", "GetSlice", "GetTensors"):
+            def of(read: pb.Read, many: bool = rpc == "GetTensors") -> dict[str, object]:
+                return {"model": model} | ({"reads": [read]} if many else {"read": read})
+
+            self.assert_refused(code.NOT_FOUND, '"no tensor"', rpc, **of(pb.Read(tensor="no tensor")))
+            self.assert_refused(code.OUT_OF_RANGE, '"a"', rpc, **of(pb.Read(tensor="a", read_offset=7)))
+            # A limit of 0 asks for no byte, and still for a place in the result.
+            self.assert_refused(code.OUT_OF_RANGE, '"a"', rpc, **of(pb.Read(tensor="a", read_offset=7, read_limit=0)))
+            self.assert_refused(code.INVALID_ARGUMENT, '"a"', rpc, **of(pb.Read(tensor="a", read_offset=-1)))
+            self.assert_refused(code.INVALID_ARGUMENT, '"a"', rpc, **of(pb.Read(tensor="a", read_limit=-1)))
+        for rpc in ("GetTensor", "GetSlice"):
+            self.assert_refused(code.INVALID_ARGUMENT, "read", rpc, model=model)
+        for wrong in (to_proto((0,)), pb.Slice()):
+            self.assert_refused(code.INVALID_ARGUMENT, "slice", "GetTensor", model=model,
+                                read=pb.Read(tensor="a", slice=wrong))
         self.assert_refused(code.OUT_OF_RANGE, f'"{model}"', "GetFile", model=model, file=model, read_offset=2**40)
         self.assert_refused(code.INVALID_ARGUMENT, f'"{model}"', "GetFile", model=model, file=model, read_offset=-1)
+        self.assert_refused(code.INVALID_ARGUMENT, f'"{model}"', "GetFile", model=model, file=model, read_limit=-1)
 
     def test_wrong_pages_and_globs_are_refused(self) -> None:
         code = grpc.StatusCode.INVALID_ARGUMENT
-        for rpc, request in (("ListModels", {}), ("ListTensors", {"model": "odd.safetensors"})):
+        for rpc, request in (("ListModels", {}), ("ListTensors", {"model": "odd.safetensors"}),
+                             ("GetMetadata", {"model": "files"})):
             self.assert_refused(code, "page_size", rpc, page_size=-1, **request)
             for token in ("nonsense", "=", "YQ==", "\n"):
                 self.assert_refused(code, "page_token", rpc, page_token=token, **request)
@@ -156,14 +238,14 @@ class ListingTest(harness.EndToEndTest):
         for key in ((5,), (0, -4), (slice(0, 1, 0),), (slice(None), slice(0, 2, -1))):
             wrong = to_proto(key)
             named = f"dimension {len(key) - 1}"
-            self.assert_refused(code, named, "GetSlice", model=model, tensor="a", slice=wrong)
+            self.assert_refused(code, named, "GetSlice", model=model, read=pb.Read(tensor="a", slice=wrong))
             self.assert_refused(code, "read 1", "GetTensors", model=model,
                                 reads=[pb.Read(tensor="a"), pb.Read(tensor="b[0]", slice=wrong)])
-        self.assert_refused(code, '"a"', "GetSlice", model=model, tensor="a", slice=to_proto((0, 0, 0)))
+        self.assert_refused(code, '"a"', "GetSlice", model=model, read=pb.Read(tensor="a", slice=to_proto((0, 0, 0))))
         unset = pb.Slice(dimensions=[pb.DimensionSlice()])
-        self.assert_refused(code, "dimension 0", "GetSlice", model=model, tensor="a", slice=unset)
-        self.assert_refused(code, "dimension 1", "GetSlice", model="narrow.safetensors", tensor="f4",
-                            slice=to_proto((0, slice(1, 3))))
+        self.assert_refused(code, "dimension 0", "GetSlice", model=model, read=pb.Read(tensor="a", slice=unset))
+        self.assert_refused(code, "dimension 1", "GetSlice", model="narrow.safetensors",
+                            read=pb.Read(tensor="f4", slice=to_proto((0, slice(1, 3)))))
         reads = [pb.Read(tensor="a"), pb.Read(tensor="a"), pb.Read(tensor="no tensor")]
         self.assert_refused(grpc.StatusCode.NOT_FOUND, "read 2", "GetTensors", model=model, reads=reads)
 

@@ -38,7 +38,7 @@ class LogTest(TlsFixture):
         return [fields(line) for line in lines]
 
     def test_json_has_an_object_a_line_and_a_member_a_field(self) -> None:
-        server = self.serve(self.root, "--log-format=json", "--rescan-interval=1", "--admin-listen", "127.0.0.1:0")
+        server = self.serve(self.root, "--log-format=json", "--scan-interval=1", "--admin-listen", "127.0.0.1:0")
         failed = {line["model"]: line["error"] for line in self.logged(server, "model cannot be served", "error")}
         self.assertEqual(failed.keys(), {".", NASTY})  # the directory for its bad file
         self.assertIn("3 bytes", failed[NASTY])
@@ -68,7 +68,7 @@ class LogTest(TlsFixture):
         [draining] = [line for line in lines if line["message"] == "not ready any more"]
         self.assertEqual(fields(draining), {"signal": "SIGTERM", "lame_duck_seconds": 0, "streams": 0})
         ended = fields(lines[-1])
-        self.assertEqual((lines[-1]["message"], ended), ("ended", {"calls": 2, "by_code": "2 OK", "sent_bytes": 0}))
+        self.assertEqual((lines[-1]["message"], ended), ("ended", {"calls": 1, "by_code": "1 OK", "sent_bytes": 0}))
 
     def test_text_has_the_fields_behind_the_message_and_only_the_levels_asked_for(self) -> None:
         with self.serve(self.root) as server:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Proxies in the environment: nothing passes them unless --proxy asks for it, and no plaintext token ever does."""
+"""Proxies in the environment: nothing passes them unless --proxy asks for it, and no plaintext token without
+--plaintext-token."""
 
 import socket
 import threading

@@ -44,13 +44,14 @@ class RealModelTest(harness.EndToEndTest):
 
     def test_get_tensor_gives_every_tensor(self) -> None:
         for name in self.tensors:
-            stream = stock_client.read_stream(self.stub.GetTensor(pb.GetTensorRequest(model=".", tensor=name)))
+            stream = stock_client.read_stream(
+                self.stub.GetTensor(pb.GetTensorRequest(model=".", read=pb.Read(tensor=name))))
             self.assert_is_tensor(name, stream)
 
     def test_get_slice_of_everything_gives_every_tensor(self) -> None:
         for name, (_, shape, _) in self.tensors.items():
             everything = stock_client.to_proto([slice(None)] * min(len(shape), 1))
-            request = pb.GetSliceRequest(model=".", tensor=name, slice=everything)
+            request = pb.GetSliceRequest(model=".", read=pb.Read(tensor=name, slice=everything))
             self.assert_is_tensor(name, stock_client.read_stream(self.stub.GetSlice(request)))
 
     def test_one_plan_gives_every_tensor(self) -> None:
@@ -69,7 +70,7 @@ class RealModelTest(harness.EndToEndTest):
         self.assertIn("tokenizer.json", [file.name for file in files])
         for file in files:
             stream = stock_client.read_stream(self.stub.GetFile(pb.GetFileRequest(model=".", file=file.name)))
-            self.assertEqual(stream.header.fingerprint, file.fingerprint)
+            self.assertEqual(stream.header.digest, file.digest)
             self.assertTrue(stream.data[0] == (self.model_dir / file.name).read_bytes(), f"{file.name} is another")
 
     def test_cli_get_gives_every_tensor_as_file(self) -> None:

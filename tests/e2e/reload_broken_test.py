@@ -26,25 +26,27 @@ class ReloadBrokenTest(ChangingRootTest):
         path = self.root / "m/x.safetensors"
         write_safetensors(path, constant(1, 1000))
         write_safetensors(self.root / "other/x.safetensors", constant(9, 1000))
-        server = self.start("--rescan-interval", "1")
+        server = self.start("--scan-interval", "1")
         generation = self.generation("m")
         whole = path.read_bytes()
         for broken, reason in ((whole[:-1], "exceed"), (b"garbage", "too few"), (b"\xff" * 64, "the limit is")):
             replace(path, lambda beside, b=broken: beside.write_bytes(b))
-            harness.wait_until(lambda r=reason: r in self.models()["m"].state_reason, f"a reason with {reason}")
+            harness.wait_until(lambda r=reason: r in self.models()["m"].replacement_error, f"a reason with {reason}")
             model = self.models()["m"]
             self.assertEqual((model.state, model.generation), (pb.MODEL_STATE_READY, generation))
-            self.assertIn("m/x.safetensors", model.state_reason)
+            self.assertIn("m/x.safetensors", model.replacement_error)
+            self.assertEqual(model.error, "")
             self.assertEqual(set(self.fetch("m", generation=generation)), {1})
             self.assertEqual(set(self.fetch("other")), {9})
         [listed] = [model for model in self.cli_json("ls", server=server) if model["name"] == "m"]
-        self.assertTrue(listed["ready"] and "the limit is" in listed["reason"], listed)
+        self.assertTrue(listed["ready"] and "the limit is" in listed["replacement_error"], listed)
+        self.assertNotIn("error", listed)
         self.assertIn(b"ready, its replacement failed: ", self.cli_succeeds("ls", server=server))
         time.sleep(2.5)  # some scans, which have nothing new to say
         told = [line for line in server.stderr().splitlines() if " error " in line]
         self.assertEqual(len(told), 3, told)
         self.write_and_wait(path, constant(2, 1000), "m")
-        self.assertEqual(self.models()["m"].state_reason, "")
+        self.assertEqual(self.models()["m"].replacement_error, "")
         self.assertEqual(set(self.fetch("m")), {2})
         self.assertIn(f'model replaced model=m generation={self.generation("m")} tensors=1', server.stderr())
 
@@ -55,16 +57,19 @@ class ReloadBrokenTest(ChangingRootTest):
         write_index(self.root / "m/model.safetensors.index.json", {"t1": "1.safetensors", "t2": "2.safetensors"})
         self.start(*BY_HINT)
         (self.root / "m/2.safetensors").unlink()
-        harness.wait_until(lambda: self.models()["m"].state_reason, "the reason")
-        self.assertIn("m/2.safetensors", self.models()["m"].state_reason)
+        harness.wait_until(lambda: self.models()["m"].replacement_error, "the reason")
+        self.assertIn("m/2.safetensors", self.models()["m"].replacement_error)
         self.assertEqual(self.fetch("m", "t2"), b"\2" * 9)
 
     def test_file_truncated_in_place_is_not_served_any_more(self) -> None:
         path = self.root / "m.safetensors"
         write_safetensors(path, constant(1, 5000))
-        self.start("--rescan-interval", "1")
+        self.start("--scan-interval", "1")
         os.truncate(path, 100)
         harness.wait_until(lambda: self.models()["m.safetensors"].state == pb.MODEL_STATE_FAILED, "it to fail")
+        model = self.models()["m.safetensors"]
+        self.assertTrue(model.error)
+        self.assertEqual(model.replacement_error, "")
         with self.assertRaises(grpc.RpcError) as raised:
             self.fetch("m.safetensors")
         self.assertEqual(raised.exception.code(), grpc.StatusCode.FAILED_PRECONDITION)
@@ -74,7 +79,7 @@ class ReloadBrokenTest(ChangingRootTest):
 
     def test_root_that_vanishes_leaves_all_as_it_was(self) -> None:
         write_safetensors(self.root / "m/x.safetensors", constant(1, 1000))
-        server = self.start("--rescan-interval", "1")
+        server = self.start("--scan-interval", "1")
         away = self.directory / "away"
         os.rename(self.root, away)
         harness.wait_until(lambda: "cannot be scanned" in server.stderr(), "the error")
@@ -96,7 +101,7 @@ class ReloadBrokenTest(ChangingRootTest):
         self.start(*BY_HINT)
         for change in ("replaced", "deleted"):
             # The reader takes one message and waits: flow control holds the rest back in the server.
-            messages = self.stub.GetTensor(pb.GetTensorRequest(model="big.safetensors", tensor="big"))
+            messages = self.stub.GetTensor(pb.GetTensorRequest(model="big.safetensors", read=pb.Read(tensor="big")))
             received = [next(messages)]
             if change == "replaced":
                 before = self.generation("big.safetensors")
@@ -111,21 +116,27 @@ class ReloadBrokenTest(ChangingRootTest):
                 old = self.fetch("big.safetensors", "big")
 
     def test_pages_of_two_generations_are_not_put_together(self) -> None:
-        path = self.root / "m.safetensors"
+        path = self.root / "m/x.safetensors"
 
         def tensors(version: int) -> list[TensorToWrite]:
             return [TensorToWrite(name, "U8", (1,), bytes([version])) for name in ("a", "b", "c", "d:e")]
 
         write_safetensors(path, tensors(1))
+        (self.root / "m/config.json").write_text("{}")
         self.start(*BY_HINT)
-        page = self.stub.ListTensors(pb.ListTensorsRequest(model="m.safetensors", page_size=2))
-        request = pb.ListTensorsRequest(model="m.safetensors", page_size=2, page_token=page.next_page_token)
-        self.assertEqual([tensor.name for tensor in self.stub.ListTensors(request).tensors], ["c", "d:e"])
-        self.write_and_wait(path, tensors(2), "m.safetensors")
-        with self.assertRaises(grpc.RpcError) as raised:
-            self.stub.ListTensors(request)
-        self.assertEqual(raised.exception.code(), grpc.StatusCode.ABORTED)
-        self.assertIn("first page", raised.exception.details())
+        page = self.stub.ListTensors(pb.ListTensorsRequest(model="m", page_size=2))
+        next_tensors = pb.ListTensorsRequest(model="m", page_size=2, page_token=page.next_page_token)
+        self.assertEqual([tensor.name for tensor in self.stub.ListTensors(next_tensors).tensors], ["c", "d:e"])
+        page = self.stub.GetMetadata(pb.GetMetadataRequest(model="m", page_size=1))
+        self.assertEqual([file.name for file in page.files], ["config.json"])
+        next_files = pb.GetMetadataRequest(model="m", page_size=1, page_token=page.next_page_token)
+        self.assertEqual([file.name for file in self.stub.GetMetadata(next_files).files], ["x.safetensors"])
+        self.write_and_wait(path, tensors(2), "m")
+        for call, request in ((self.stub.ListTensors, next_tensors), (self.stub.GetMetadata, next_files)):
+            with self.assertRaises(grpc.RpcError) as raised:
+                call(request)
+            self.assertEqual(raised.exception.code(), grpc.StatusCode.ABORTED)
+            self.assertIn("first page", raised.exception.details())
 
     def test_descriptors_and_mappings_return_to_the_baseline(self) -> None:
         path = self.root / "m.safetensors"
@@ -147,7 +158,7 @@ class ReloadBrokenTest(ChangingRootTest):
             before = self.generation("m.safetensors")
             replace(path, lambda beside, r=replacement: write_safetensors(beside, constant(r, 2 * MIB)))
             # Some of them while they are read.
-            messages = self.stub.GetTensor(pb.GetTensorRequest(model="m.safetensors", tensor="t"))
+            messages = self.stub.GetTensor(pb.GetTensorRequest(model="m.safetensors", read=pb.Read(tensor="t")))
             received = [next(messages)]
             self.server.process.send_signal(signal.SIGHUP)
             harness.wait_until(lambda b=before: self.generation("m.safetensors") != b, "another generation")

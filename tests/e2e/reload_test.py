@@ -26,7 +26,7 @@ class ReloadTest(ChangingRootTest):
     def test_fetches_during_replacements_are_of_one_version(self) -> None:
         path = self.root / "m.safetensors"
         write_safetensors(path, constant(0))
-        self.start("--rescan-interval", "1")
+        self.start("--scan-interval", "1")
         replaced = threading.Event()
         failures: list[str] = []
         versions: set[int] = set()
@@ -37,7 +37,7 @@ class ReloadTest(ChangingRootTest):
             stub = stock_client.connect(self.server.address)
             generation = ""
             while not replaced.is_set() and not failures:
-                request = pb.GetTensorRequest(model="m.safetensors", tensor="t", generation=generation)
+                request = pb.GetTensorRequest(model="m.safetensors", read=pb.Read(tensor="t"), generation=generation)
                 try:
                     stream = stock_client.read_stream(stub.GetTensor(request))
                 except grpc.RpcError as error:
@@ -173,14 +173,14 @@ class ReloadTest(ChangingRootTest):
         self.add_and_delete(lambda: None, harness.PATIENCE_SECONDS)
 
     def test_new_and_deleted_models_are_found_by_time(self) -> None:
-        self.start("--rescan-interval", "1")
+        self.start("--scan-interval", "1")
         self.add_and_delete(lambda: None, harness.PATIENCE_SECONDS)
 
     def test_sighup_makes_it_look(self) -> None:
         # What is written into a file that stays open gives no hint; neither does time.
         path = self.root / "m.safetensors"
         write_safetensors(path, constant(1, 100))
-        server = self.start("--rescan-interval", "0")
+        server = self.start("--scan-interval", "0")
         before = self.generation("m.safetensors")
         time.sleep(1)  # Until it has looked at what happened before it began to watch.
         with open(path, "r+b", buffering=0) as file:
@@ -196,7 +196,7 @@ class ReloadTest(ChangingRootTest):
     def test_sighup_while_it_drains_does_not_end_it(self) -> None:
         write_big_file(self.root / "big.safetensors", "big", 64 * MIB, self.generator)
         server = self.start()
-        messages = self.stub.GetTensor(pb.GetTensorRequest(model="big.safetensors", tensor="big"))
+        messages = self.stub.GetTensor(pb.GetTensorRequest(model="big.safetensors", read=pb.Read(tensor="big")))
         received = [next(messages)]
         server.terminate()
         harness.wait_until(lambda: "SIGTERM" in server.stderr(), "the server to say that it got SIGTERM")

@@ -30,7 +30,7 @@ class ScarceTest(harness.EndToEndTest):
         write_safetensors(self.root / name, [TensorToWrite("small", "U8", (len(self.small),), self.small)])
 
     def read(self, stub: object) -> bytes:
-        stream = stub.GetTensor(pb.GetTensorRequest(model="m.safetensors", tensor="small"),
+        stream = stub.GetTensor(pb.GetTensorRequest(model="m.safetensors", read=pb.Read(tensor="small")),
                                 timeout=harness.PATIENCE_SECONDS)
         return b"".join(message.chunk.data for message in stream)
 
@@ -49,7 +49,7 @@ class ScarceTest(harness.EndToEndTest):
     def test_connections_beyond_the_descriptors_are_refused_and_harm_nobody(self) -> None:
         for listen in ("127.0.0.1:0", f"unix:{self.directory}/socket"):
             with self.subTest(listen):
-                server = self.serve(self.root, "--rescan-interval=1", listen=listen,
+                server = self.serve(self.root, "--scan-interval=1", listen=listen,
                                     limits={"nofile": DESCRIPTORS})
                 stub = connect(server.address)
                 self.assertTrue(self.read(stub) == self.small)
@@ -67,7 +67,7 @@ class ScarceTest(harness.EndToEndTest):
                 self.assertTrue(self.read(stub) == self.small)
                 self.write_model(f"new{len(listen)}.safetensors")
                 harness.wait_until(
-                    lambda: any(model.name == f"new{len(listen)}.safetensors" and not model.state_reason
+                    lambda: any(model.name == f"new{len(listen)}.safetensors" and model.state == pb.MODEL_STATE_READY
                                 for model in stub.ListModels(pb.ListModelsRequest()).models), "the new model")
                 self.assertFalse(self.can_read(server.address))
                 self.assertLess(self.descriptors(server), DESCRIPTORS)
@@ -95,14 +95,14 @@ class ScarceTest(harness.EndToEndTest):
         models = {model["name"]: model for model in self.cli_json("ls", server=server)}
         self.assertTrue(models["m.safetensors"]["ready"])
         self.assertFalse(models["large.safetensors"]["ready"])
-        self.assertIn('cannot map "large.safetensors": Cannot allocate memory', models["large.safetensors"]["reason"])
+        self.assertIn('cannot map "large.safetensors": Cannot allocate memory', models["large.safetensors"]["error"])
         self.assertTrue(self.cli_succeeds("get", "m.safetensors", "small", "-o", "-", server=server) == self.small)
 
     @unittest.skipIf(harness.SANITIZED, "sanitizers map terabytes for themselves")
     def test_server_with_little_memory_serves_many_streams(self) -> None:
         generator = numpy.random.default_rng(harness.SEED)
         write_big_file(self.root / "big.safetensors", "t", 16 << 20, generator)
-        server = self.serve(self.root, "--io=pread", "--max-pinned-bytes", str(8 << 20))
+        server = self.serve(self.root, "--io=pread", "--max-in-flight-bytes=8MiB")
         # What it has mapped until now, and little more: threads and buffers must do with that.
         with open(f"/proc/{server.pid}/statm", encoding="ascii") as statm:
             mapped = int(statm.read().split()[0]) * resource.getpagesize()

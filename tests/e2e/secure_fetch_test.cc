@@ -83,7 +83,7 @@ class SecureFetchTest : public ::testing::Test {
 TEST_F(SecureFetchTest, ClientThatStaysShowsItsNewCertificate) {
   server_.allowed_clients = {"client", "new-client"};
   Start();
-  TF_ASSERT_OK_AND_ASSIGN(const Client client, Client::Connect(running_->address(), client_));
+  TF_ASSERT_OK_AND_ASSIGN(const Client client, Client::Connect({running_->address()}, client_));
   TF_EXPECT_OK(Fetch(client));
   // From now on the server wants another one, and the connection is lost.
   Publish("client", authority_.Issue("new-client"));
@@ -97,7 +97,7 @@ TEST_F(SecureFetchTest, ClientThatStaysTrustsItsNewAuthority) {
   const test::Authority other("other authority");
   client_.tls->ca_file = directory_.Write("trusted.pem", authority_.certificate());
   Start();
-  TF_ASSERT_OK_AND_ASSIGN(const Client client, Client::Connect(running_->address(), client_));
+  TF_ASSERT_OK_AND_ASSIGN(const Client client, Client::Connect({running_->address()}, client_));
   TF_EXPECT_OK(Fetch(client));
   Publish("server", other.Issue("server"));
   directory_.Write("trusted.pem", other.certificate());
@@ -110,19 +110,16 @@ TEST_F(SecureFetchTest, TokenFileIsReadForEachCall) {
   server_.token_file = directory_.Write("tokens", std::string("me ") + kToken);
   client_.token.file = directory_.Write("token", std::string(kToken) + "\n");
   Start();
-  TF_ASSERT_OK_AND_ASSIGN(const Client client, Client::Connect(running_->address(), client_));
+  TF_ASSERT_OK_AND_ASSIGN(const Client client, Client::Connect({running_->address()}, client_));
   TF_EXPECT_OK(Fetch(client));
   directory_.Write("token", "another-token-0000");
   EXPECT_THAT(Fetch(client), StatusIs(absl::StatusCode::kUnauthenticated,
                                       AllOf(HasSubstr("not known"), Not(HasSubstr("another-token")))));
-  // A stream fails in the same way as a call that has one answer.
-  HostDestination destination({});
-  const Read read{.tensor = "t", .destination = &destination};
-  EXPECT_THAT(client.Fetch("m.safetensors", std::span(&read, 1)), StatusIs(absl::StatusCode::kUnauthenticated));
+  // A call that has one answer fails in the same way as a stream.
+  EXPECT_THAT(client.ListModels(), StatusIs(absl::StatusCode::kUnauthenticated));
   directory_.Write("token", "two words");
   EXPECT_THAT(Fetch(client), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(client_.token.file)));
-  EXPECT_THAT(client.Fetch("m.safetensors", std::span(&read, 1)),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(client_.token.file)));
+  EXPECT_THAT(client.ListModels(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(client_.token.file)));
   directory_.Write("token", kToken);
   TF_EXPECT_OK(Fetch(client));
 }
@@ -131,22 +128,22 @@ TEST_F(SecureFetchTest, BadOptionsAreToldAtOnce) {
   constexpr auto kInvalidArgument = absl::StatusCode::kInvalidArgument;
   ClientOptions options = client_;
   options.tls->key_file.clear();
-  EXPECT_THAT(Client::Connect("127.0.0.1:1", options), StatusIs(kInvalidArgument, HasSubstr("private key")));
+  EXPECT_THAT(Client::Connect({"127.0.0.1:1"}, options), StatusIs(kInvalidArgument, HasSubstr("private key")));
   options = client_;
   options.tls->certificate_file = directory_.Path("server.pem");
-  EXPECT_THAT(Client::Connect("127.0.0.1:1", options), StatusIs(kInvalidArgument, HasSubstr("not the key of")));
+  EXPECT_THAT(Client::Connect({"127.0.0.1:1"}, options), StatusIs(kInvalidArgument, HasSubstr("not the key of")));
   options = client_;
   Publish("client", authority_.Issue("client", -std::chrono::hours(1)));
-  EXPECT_THAT(Client::Connect("127.0.0.1:1", options), StatusIs(kInvalidArgument, HasSubstr("expired")));
+  EXPECT_THAT(Client::Connect({"127.0.0.1:1"}, options), StatusIs(kInvalidArgument, HasSubstr("expired")));
   for (const char* address :
        {"192.0.2.1:1", "dns:///models.example:1", "dns://127.0.0.1/localhost:1", "ipv4:127.0.0.1:1,192.0.2.1:1"}) {
-    EXPECT_THAT(Client::Connect(address, {.token = {.token = kToken}}),
+    EXPECT_THAT(Client::Connect({address}, {.token = {.token = kToken}}),
                 StatusIs(kInvalidArgument, AllOf(HasSubstr("plaintext"), Not(HasSubstr(kToken)))))
         << address;
   }
-  EXPECT_THAT(Client::Connect("127.0.0.1:1", {.token = {.token = "line\nbreak"}}),
+  EXPECT_THAT(Client::Connect({"127.0.0.1:1"}, {.token = {.token = "line\nbreak"}}),
               StatusIs(kInvalidArgument, HasSubstr("one word")));
-  EXPECT_THAT(Client::Connect("127.0.0.1:1", {.token = {.token = kToken, .file = "file"}}),
+  EXPECT_THAT(Client::Connect({"127.0.0.1:1"}, {.token = {.token = kToken, .file = "file"}}),
               StatusIs(kInvalidArgument, HasSubstr("both")));
 }
 

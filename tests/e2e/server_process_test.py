@@ -53,27 +53,29 @@ class ServerProcessTest(harness.EndToEndTest):
             output = self.directory / "t.raw"
             self.cli_succeeds("get", "m.safetensors", "t", "-o", output, server=server)
             stream = stock_client.read_stream(stock_client.connect(address).GetTensor(
-                pb.GetTensorRequest(model="m.safetensors", tensor="t")))
+                pb.GetTensorRequest(model="m.safetensors", read=pb.Read(tensor="t"))))
             self.assertEqual(output.read_bytes(), bytes(stream.data[0]))
 
-    def test_full_fingerprints_see_what_samples_do_not(self) -> None:
-        data = bytearray(self.generator.bytes(100_000))
-        generations = {}
-        for middle in (1, 2):
-            data[70_000] = middle
-            write_safetensors(self.root / "m.safetensors", [TensorToWrite("t", "U8", (len(data),), bytes(data))])
-            for kind in ("sampled", "full"):
-                server = self.serve(self.root, f"--fingerprint={kind}")
-                generations[kind, middle] = self.cli_json("info", "m.safetensors", server=server)["generation"]
-        self.assertEqual(generations["sampled", 1], generations["sampled", 2])
-        self.assertNotEqual(generations["full", 1], generations["full", 2])
+    def test_neither_verify_nor_known_digests_change_a_generation(self) -> None:
+        file = self.root / "m.safetensors"
+        data = self.generator.bytes(100_000)
+        write_safetensors(file, [TensorToWrite("t", "U8", (len(data),), data)])
+        generations = set()
+        for known in (False, True):
+            if known:
+                file.with_name(file.name + ".sha256").write_text(f"{harness.sha256(file)}  {file.name}\n")
+            for verify in ("headers", "full"):
+                server = self.serve(self.root, f"--verify={verify}")
+                generations.add(self.cli_json("info", "m.safetensors", server=server)["generation"])
+        self.assertEqual(len(generations), 1, generations)
+        self.assertTrue(generations.pop())
 
     def test_signal_ends_a_load_that_takes_long(self) -> None:
         write_sparse_file(self.root / "large.safetensors", "t", 64 << 30)
         # A check that did not come to its end must not look as if all were well.
         for flags, code in (("--listen", "127.0.0.1:0"), 0), (("--check-config",), -signal.SIGTERM):
             program = subprocess.Popen(
-                [harness.BIN_DIR / "tensorferryd", "--root", self.root, "--fingerprint=full", *flags],
+                [harness.BIN_DIR / "tensorferryd", "--root", self.root, "--verify=full", *flags],
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             self.addCleanup(program.kill)
 
@@ -121,7 +123,7 @@ class ServerProcessTest(harness.EndToEndTest):
         for name in contents:
             model = models[f"bad/{name}.safetensors"]
             self.assertFalse(model["ready"])
-            self.assertTrue(model["reason"])
+            self.assertTrue(model["error"])
             self.assertIn(f"model cannot be served model=bad/{name}.safetensors error=", server.stderr())
         # What leads out of the root, or is no file, never gives bytes.
         for name in ("bad/fifo.safetensors", "bad/link.safetensors"):
@@ -154,9 +156,9 @@ class ServerProcessTest(harness.EndToEndTest):
         self.server_fails(1, (listen,), "--root", self.root, "--listen", listen)
 
     def test_options_come_from_the_environment_too(self) -> None:
-        self.server_fails(2, ("workers",), "--root", self.root, env={"TENSORFERRY_WORKERS": "0"})
+        self.server_fails(2, ("workers",), "--root", self.root, env={"TENSORFERRYD_WORKERS": "0"})
         missing = str(self.directory / "missing")
-        self.server_fails(1, (missing,), env={"TENSORFERRY_ROOT": missing})
+        self.server_fails(1, (missing,), env={"TENSORFERRYD_ROOT": missing})
 
     def test_sigterm_lets_a_stream_finish_and_takes_no_new_ones(self) -> None:
         write_big_file(self.root / "big.safetensors", "big", 64 << 20, self.generator)
@@ -168,7 +170,7 @@ class ServerProcessTest(harness.EndToEndTest):
         watch = health.Watch(health_pb2.HealthCheckRequest())
         self.assertEqual(next(watch).status, serving)
 
-        messages = stub.GetTensor(pb.GetTensorRequest(model="big.safetensors", tensor="big"))
+        messages = stub.GetTensor(pb.GetTensorRequest(model="big.safetensors", read=pb.Read(tensor="big")))
         received = [next(messages)]
         server.terminate()
         # The server says that it is going; the stream, which waits for its reader, goes on.
@@ -188,7 +190,7 @@ class ServerProcessTest(harness.EndToEndTest):
         write_big_file(self.root / "big.safetensors", "big", 64 << 20, self.generator)
         server = self.serve(self.root, "--drain-timeout", "0")
         messages = stock_client.connect(server.address).GetTensor(
-            pb.GetTensorRequest(model="big.safetensors", tensor="big"))
+            pb.GetTensorRequest(model="big.safetensors", read=pb.Read(tensor="big")))
         next(messages)
         server.stop()
         self.assertIn("cut off", server.stderr_at_end)
@@ -204,7 +206,7 @@ class ServerProcessTest(harness.EndToEndTest):
         write_big_file(self.root / "big.safetensors", "big", 64 << 20, self.generator)
         server = self.serve(self.root)
         messages = stock_client.connect(server.address).GetTensor(
-            pb.GetTensorRequest(model="big.safetensors", tensor="big"))
+            pb.GetTensorRequest(model="big.safetensors", read=pb.Read(tensor="big")))
         next(messages)
         server.terminate()
         harness.wait_until(lambda: "SIGTERM" in server.stderr(), "the server to say that it got SIGTERM")

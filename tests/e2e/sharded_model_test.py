@@ -47,7 +47,7 @@ class ShardedModelTest(harness.EndToEndTest):
         self.assertEqual([file.name for file in files], sorted([*SHARDS, INDEX, "config.json"]))
         self.assertEqual([file.kind for file in files if file.name in (INDEX, "config.json")],
                          [pb.FILE_KIND_COMPANION, pb.FILE_KIND_INDEX])
-        for request in (pb.GetTensorRequest(model="sharded", tensor="not.in.the.index"),
+        for request in (pb.GetTensorRequest(model="sharded", read=pb.Read(tensor="not.in.the.index")),
                         pb.GetFileRequest(model="sharded", file="consolidated.safetensors")):
             with self.assertRaises(grpc.RpcError) as raised:
                 list(stub.GetTensor(request) if "Tensor" in type(request).__name__ else stub.GetFile(request))
@@ -149,7 +149,7 @@ class ShardedModelTest(harness.EndToEndTest):
             with self.subTest(name):
                 model = models[f"broken/{name}"]
                 self.assertFalse(model["ready"])
-                self.assertIn(named, model["reason"])
+                self.assertIn(named, model["error"])
                 self.assertRegex(text_output, rf"(?m)^broken/{name} +- +- +- +failed: ")
                 self.assertIn(f"model cannot be served model=broken/{name} error=", log)
                 self.cli_fails(1, (f'"broken/{name}"', named), "get", f"broken/{name}", "layers.2.k", "-o",

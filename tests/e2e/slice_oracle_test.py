@@ -33,15 +33,20 @@ class Wanted:
     tensor: TensorToWrite
     key: Key
     offset: int
-    limit: int
+    limit: int | None
     expected: Expected
 
     def __str__(self) -> str:
         return f"{self.tensor.dtype} {self.tensor.shape} {self.key} from {self.offset}, at most {self.limit}"
 
+    def read(self) -> "pb.Read":
+        """The request for it."""
+        return pb.Read(tensor=self.tensor.name, slice=stock_client.to_proto(self.key), read_offset=self.offset,
+                       read_limit=self.limit)
+
     def part(self) -> bytes:
         """The bytes that the read asks for."""
-        return self.expected.data[self.offset:self.offset + self.limit if self.limit else None]
+        return self.expected.data[self.offset:][:self.limit]
 
 
 class SliceOracleTest(harness.EndToEndTest):
@@ -113,15 +118,15 @@ class SliceOracleTest(harness.EndToEndTest):
                     self.check_refused(stub, tensor, key, str(refusal))
                     counts["refused"] += 1
                 continue
-            offset, limit = 0, 0
+            offset, limit = 0, None
             if source.random() < 0.3:
                 offset = source.randint(0, len(expected.data))
-                limit = source.choice((0, source.randint(1, len(expected.data) + 9)))
+                limit = source.choice((None, 0, source.randint(1, len(expected.data) + 9)))
                 counts["resumed"] += 1
             return Wanted(tensor, key, offset, limit, expected)
 
     def check_refused(self, stub, tensor: TensorToWrite, key: Key, why: str) -> None:
-        request = pb.GetSliceRequest(model=".", tensor=tensor.name, slice=stock_client.to_proto(key))
+        request = pb.GetSliceRequest(model=".", read=pb.Read(tensor=tensor.name, slice=stock_client.to_proto(key)))
         with self.assertRaises(grpc.RpcError, msg=f"{tensor.dtype} {tensor.shape} {key}: {why}") as raised:
             stock_client.read_stream(stub.GetSlice(request))
         self.assertEqual(raised.exception.code(), grpc.StatusCode.INVALID_ARGUMENT)
@@ -130,16 +135,13 @@ class SliceOracleTest(harness.EndToEndTest):
             self.assertIn("dimension", raised.exception.details())
 
     def check_single(self, stub, wanted: Wanted, counts: Counter[str]) -> None:
-        request = pb.GetSliceRequest(model=".", tensor=wanted.tensor.name, slice=stock_client.to_proto(wanted.key),
-                                     read_offset=wanted.offset, read_limit=wanted.limit)
+        request = pb.GetSliceRequest(model=".", read=wanted.read())
         stream = stock_client.read_stream(stub.GetSlice(request), [wanted.offset])
         self.check_result(stream, 0, wanted, counts)
         counts["single"] += 1
 
     def check_plan(self, stub, reads: list[Wanted], counts: Counter[str]) -> None:
-        request = pb.GetTensorsRequest(model=".", reads=[
-            pb.Read(tensor=wanted.tensor.name, slice=stock_client.to_proto(wanted.key), read_offset=wanted.offset,
-                    read_limit=wanted.limit) for wanted in reads])
+        request = pb.GetTensorsRequest(model=".", reads=[wanted.read() for wanted in reads])
         stream = stock_client.read_stream(stub.GetTensors(request), [wanted.offset for wanted in reads])
         for index, wanted in enumerate(reads):
             self.check_result(stream, index, wanted, counts)

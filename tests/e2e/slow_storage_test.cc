@@ -175,7 +175,7 @@ TEST_P(SlowStorageTest, SmallReadsOfWhatIsCachedDoNotWaitForADiskThatIsStuck) {
   } release{*storage};
   for (std::size_t i = 0; i < paths.size(); ++i) {
     readers.emplace_back([&, i] {
-      const absl::StatusOr<Client> client = Client::Connect(server->address());
+      const absl::StatusOr<Client> client = Client::Connect({server->address()});
       cold[i] = client.ok() ? client->FetchTensor(std::filesystem::path(paths[i]).filename().string(), "t")
                             : absl::StatusOr<Tensor>(client.status());
     });
@@ -186,12 +186,12 @@ TEST_P(SlowStorageTest, SmallReadsOfWhatIsCachedDoNotWaitForADiskThatIsStuck) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 
-  TF_ASSERT_OK_AND_ASSIGN(const Client client, Client::Connect(server->address()));
+  TF_ASSERT_OK_AND_ASSIGN(const Client client, Client::Connect({server->address()}));
   std::vector<double> milliseconds;
   for (int i = 0; i < 200; ++i) {
     const auto started = std::chrono::steady_clock::now();
     TF_ASSERT_OK_AND_ASSIGN(const Tensor tensor,
-                            client.FetchTensor("hot.safetensors", "t", std::nullopt, {{.timeout = absl::Seconds(60)}}));
+                            client.FetchTensor("hot.safetensors", "t", std::nullopt, {.timeout = absl::Seconds(60)}));
     milliseconds.push_back(
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - started).count());
     ASSERT_EQ(test::AsString(tensor.data()), hot.substr(hot.size() - 4096));

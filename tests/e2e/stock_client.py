@@ -71,11 +71,14 @@ def to_proto(key: Iterable[int | slice]) -> "pb.Slice":
 
 @dataclasses.dataclass
 class Stream:
-    """What a stream carried: of each read the pieces, put together, from its read_offset on."""
+    """The content of a stream: of each read the pieces, put together, from its read_offset on; `confirmed` has every
+    confirmed_size_bytes, in order."""
     header: "pb.StreamHeader"
     results: list["pb.ReadResult"]
     data: list[bytearray]
     message_count: int
+    data_message_count: int
+    confirmed: list[int]
 
 
 def read_stream(messages: Iterable, begins: list[int] | None = None, check_crc: bool = False) -> Stream:
@@ -86,24 +89,32 @@ def read_stream(messages: Iterable, begins: list[int] | None = None, check_crc: 
     header = None
     results: list[pb.ReadResult] = []
     data: list[bytearray] = []
+    confirmed: list[int] = []
     received = 0
     count = 0
+    with_data = 0
     for message in messages:
         chunk = message.chunk
         assert message.ByteSize() < MAX_MESSAGE_BYTES, f"message {count} has {message.ByteSize()} bytes"
-        assert chunk.HasField("header") == (count == 0), f"message {count}: the header stands in the first message"
+        # Before anything else in the chunk is trusted.
+        assert chunk.HasField("crc32c") or not chunk.segments, f"message {count} has no checksum"
+        if check_crc and chunk.HasField("crc32c"):
+            expected = crc32c(chunk.data)
+            assert chunk.crc32c == expected, f"message {count}: crc32c {chunk.crc32c}, not {expected}"
+        assert chunk.HasField("header") == (count == 0), f"message {count}: the header is in the first message"
         if header is None:
             header = chunk.header
             begins = begins or [0] * header.read_count
             assert len(begins) == header.read_count, f"{header.read_count} reads announced, {len(begins)} asked for"
         count += 1
+        with_data += bool(chunk.data)
         results.extend(chunk.results)
         data.extend(bytearray() for _ in chunk.results)
         if chunk.segments:
             assert len(results) == header.read_count, "data came before all results were announced"
         position = 0
         for segment in chunk.segments:
-            read = segment.read
+            read = segment.read_index
             assert 0 <= read < header.read_count and segment.size_bytes >= 1, f"segment {segment}"
             assert segment.result_offset == begins[read] + len(data[read]), f"segment out of order: {segment}"
             data[read] += chunk.data[position:position + segment.size_bytes]
@@ -111,10 +122,11 @@ def read_stream(messages: Iterable, begins: list[int] | None = None, check_crc: 
             assert begins[read] + len(data[read]) <= results[read].size_bytes, f"too much for read {read}"
         assert position == len(chunk.data), "the segments do not add up to the data"
         received += position
-        if check_crc:
-            expected = crc32c(chunk.data) if chunk.data else 0
-            assert chunk.data_crc32c == expected, f"message {count}: crc32c {chunk.data_crc32c}, not {expected}"
+        if chunk.HasField("confirmed_size_bytes"):
+            confirmed.append(chunk.confirmed_size_bytes)
+            assert confirmed == sorted(confirmed), f"message {count} confirms less than one before: {confirmed}"
+            assert 0 <= confirmed[-1] <= received, f"message {count} confirms {confirmed[-1]} of {received} bytes"
     assert header is not None, "a stream without a message"
     assert len(results) == header.read_count, f"{header.read_count} reads announced, {len(results)} results came"
     assert received == header.size_bytes, f"{header.size_bytes} bytes announced, {received} came"
-    return Stream(header, results, data, count)
+    return Stream(header, results, data, count, with_data, confirmed)

@@ -104,7 +104,7 @@ class RotationTest(TlsFixture):
     def test_no_call_fails_while_certificates_are_replaced(self) -> None:
         server = self.serve(self.root, *server_options(self.served))
         trusted = self.authority.certificate.read_bytes()
-        request = pb.GetTensorRequest(model="m.safetensors", tensor="t")
+        request = pb.GetTensorRequest(model="m.safetensors", read=pb.Read(tensor="t"))
 
         def fetch() -> bytes:
             options = [("grpc.use_local_subchannel_pool", 1)]

@@ -36,8 +36,8 @@ class TlsTest(TlsFixture):
         server = self.serve_tls()
         credentials = grpc.ssl_channel_credentials(self.authority.certificate.read_bytes())
         with grpc.secure_channel(server.address, credentials) as channel:
-            stream = stock_client.read_stream(
-                pb_grpc.TensorServiceStub(channel).GetTensor(pb.GetTensorRequest(model="m.safetensors", tensor="t")))
+            stream = stock_client.read_stream(pb_grpc.TensorServiceStub(channel).GetTensor(
+                pb.GetTensorRequest(model="m.safetensors", read=pb.Read(tensor="t"))))
             self.assertEqual(bytes(stream.data[0]), self.tensor.data)
             health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
             self.assertEqual(health.status, health_pb2.HealthCheckResponse.SERVING)
@@ -113,7 +113,7 @@ class TlsTest(TlsFixture):
         with grpc.secure_channel(server.address, credentials) as channel:
             with self.assertRaises(grpc.RpcError) as raised:
                 list(pb_grpc.TensorServiceStub(channel).GetTensor(
-                    pb.GetTensorRequest(model="m.safetensors", tensor="t"), timeout=20))
+                    pb.GetTensorRequest(model="m.safetensors", read=pb.Read(tensor="t")), timeout=20))
             self.assertEqual(raised.exception.code(), grpc.StatusCode.PERMISSION_DENIED)
             # Probes have no list to be on.
             health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())

@@ -84,8 +84,9 @@ class TokenTest(harness.EndToEndTest):
         return {
             "ListTensors": lambda: stub.ListTensors(pb.ListTensorsRequest(model=model), **how),
             "GetMetadata": lambda: stub.GetMetadata(pb.GetMetadataRequest(model=model), **how),
-            "GetTensor": lambda: list(stub.GetTensor(pb.GetTensorRequest(model=model, tensor="t"), **how)),
-            "GetSlice": lambda: list(stub.GetSlice(pb.GetSliceRequest(model=model, tensor="t"), **how)),
+            "GetTensor": lambda: list(stub.GetTensor(
+                pb.GetTensorRequest(model=model, read=pb.Read(tensor="t")), **how)),
+            "GetSlice": lambda: list(stub.GetSlice(pb.GetSliceRequest(model=model, read=pb.Read(tensor="t")), **how)),
             "GetTensors": lambda: list(stub.GetTensors(
                 pb.GetTensorsRequest(model=model, reads=[pb.Read(tensor="t")]), **how)),
             "GetFile": lambda: list(stub.GetFile(pb.GetFileRequest(model=model, file="config.json"), **how)),
@@ -197,7 +198,7 @@ class TokenTest(harness.EndToEndTest):
         server = self.serve_tokens()
         channel = self.channel(server)
         stub = pb_grpc.TensorServiceStub(channel)
-        request = pb.GetTensorRequest(model="team/a", tensor="t")
+        request = pb.GetTensorRequest(model="team/a", read=pb.Read(tensor="t"))
         current = TEAM
         ended = threading.Event()
         calls, failures = [0], []

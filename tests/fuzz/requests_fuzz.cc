@@ -70,7 +70,7 @@ void CheckAnswer(const absl::StatusOr<Response>& response) {
   Check(response->ByteSizeLong() < (4 << 20), "an answer larger than clients accept");
 }
 
-void CheckStream(absl::StatusOr<StreamPlan> plan) {
+void CheckStream(absl::StatusOr<StreamPlan> plan, bool checksums_only) {
   if (!plan.ok()) return CheckRefusal(plan.status());
   std::int64_t announced = 0;
   for (const PlannedRead& read : plan->reads) {
@@ -81,8 +81,8 @@ void CheckStream(absl::StatusOr<StreamPlan> plan) {
     announced += read.result_end - read.result_begin;
   }
   Check(announced == plan->header.size_bytes(), "another size than announced");
-  const auto pinned = std::make_shared<PinnedBytes>();
-  ChunkSource source(*std::move(plan), IoMode::kMmap, BufferPool::Create(64 << 10), pinned, nullptr);
+  const auto in_flight = std::make_shared<InFlightBytes>();
+  ChunkSource source(*std::move(plan), IoMode::kMmap, BufferPool::Create(64 << 10), in_flight, nullptr);
   std::int64_t sent = 0;
   while (!source.done()) {
     absl::StatusOr<ChunkSource::Message> message = source.Next();
@@ -90,12 +90,24 @@ void CheckStream(absl::StatusOr<StreamPlan> plan) {
     Check(message->bytes.Length() < (4 << 20), "a message larger than clients accept");
     const absl::StatusOr<wire::DecodedChunk> chunk = wire::DecodeChunk(message->bytes);
     Check(chunk.ok(), "a message that cannot be decoded");
-    Check(wire::VerifyChecksum(*chunk).ok(), "a checksum that does not match");
-    Check(chunk->data_size_bytes == message->data_bytes, "another number of bytes than is told");
-    sent += chunk->data_size_bytes;
+    std::int64_t covered = 0;
+    for (const v1::Segment& segment : chunk->head->segments()) {
+      Check(segment.size_bytes() > 0 && segment.size_bytes() <= announced - sent,
+            "segments of more than was announced");
+      covered += segment.size_bytes();
+    }
+    Check(chunk->head->segments().empty() || chunk->head->has_crc32c(), "data without a checksum");
+    if (checksums_only) {
+      Check(chunk->data_size_bytes == 0, "data where only checksums are wanted");
+    } else {
+      Check(chunk->data_size_bytes == covered, "segments that do not add up to the data");
+      Check(wire::VerifyChecksum(*chunk).ok(), "a checksum that does not match");
+      Check(chunk->data_size_bytes == message->data_bytes, "another number of bytes than is reported");
+    }
+    sent += covered;
   }
   Check(sent == announced, "more or fewer bytes than announced");
-  Check(pinned->value() == 0, "bytes that are held by nobody");
+  Check(in_flight->value() == 0, "bytes that are held by nobody");
 }
 
 template <typename Request>
@@ -103,9 +115,15 @@ bool Parse(const std::uint8_t* data, std::size_t size, Request& request) {
   return request.ParseFromArray(data, static_cast<int>(size));
 }
 
+template <typename Request>
+bool IsChecksumsOnly(const Request& request) {
+  if constexpr (requires { request.checksums_only(); }) return request.checksums_only();
+  return false;
+}
+
 template <typename Request, typename Planner>
 void Stream(const std::uint8_t* data, std::size_t size, Planner planner) {
-  if (Request request; Parse(data, size, request)) CheckStream(planner(Models(), request));
+  if (Request request; Parse(data, size, request)) CheckStream(planner(Models(), request), IsChecksumsOnly(request));
 }
 
 template <typename Request, typename Handler>

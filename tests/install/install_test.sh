@@ -80,6 +80,15 @@ if "$work/downstream/example" "$server" sample no.such.tensor 2>"$work/error"; t
 fi
 grep -q no.such.tensor "$work/error" || fail "the example's error does not name the tensor: $(<"$work/error")"
 
+"$client" ls --json --server "$server" sample | grep -oE '"name":"[^"]*"' | cut -d'"' -f4 >"$work/listed"
+"$work/downstream/rank" "$server" sample 1 2 >"$work/shards" || fail "rank ended with status $?"
+diff <(sed 's/ [0-9]*$//' "$work/shards" | LC_ALL=C sort) <(LC_ALL=C sort "$work/listed") ||
+  fail "rank does not report every tensor once"
+for shard in "$tensor 2097152" "model.position_ids 16384" "model.layers.0.input_layernorm.weight 2048"; do
+  grep -qxF "$shard" "$work/shards" || fail "rank does not report \"$shard\""
+done
+echo "  $(wc -l <"$work/shards") shards of rank 1 of 2"
+
 if [[ -n ${TENSORFERRY_FAKE_CUDA_DIR:-} ]]; then
   got=$(LD_LIBRARY_PATH=$TENSORFERRY_FAKE_CUDA_DIR "$work/downstream/device_rank" "$server" sample "$tensor" 1 2)
   [[ $got == "2097152 bytes are on cuda:1" ]] || fail "device_rank printed \"$got\""
@@ -88,7 +97,6 @@ fi
 if ldd "$work/downstream/device_rank" | grep -E 'libcuda'; then fail "device_rank links CUDA"; fi
 
 "$work/downstream/safetensors_only" "$work/root/sample" >"$work/names"
-"$client" ls --json --server "$server" sample | grep -oE '"name":"[^"]*"' | cut -d'"' -f4 >"$work/listed"
 diff "$work/names" "$work/listed" ||
   fail "safetensors_only does not print the model's tensors"
 if ldd "$work/downstream/safetensors_only" | grep -E 'grpc|protobuf'; then fail "safetensors_only links the network"; fi
@@ -104,7 +112,7 @@ if [[ ! -f $source_dir/README.md ]]; then
   echo "README.md is not there: whether it shows the examples was not checked"
   exit
 fi
-for example in main device_rank; do
+for example in main device_rank rank; do
   # Without the licence line.
   code=$(sed 1d "$source_dir/tests/install/$example.cc")
   [[ $(<"$source_dir/README.md") == *"$code"* ]] || fail "README.md does not show tests/install/$example.cc as it is"

@@ -6,7 +6,7 @@
 // example SERVER MODEL TENSOR: prints the tensor's dtype, shape and first bytes.
 int main(int argc, char** argv) {
   if (argc != 4) return 2;
-  const auto client = tensorferry::Client::Connect(argv[1]);
+  const auto client = tensorferry::Client::Connect({argv[1]});
   if (!client.ok()) return std::cerr << client.status() << '\n', 1;
   const auto tensor = client->FetchTensor(argv[2], argv[3]);
   if (!tensor.ok()) return std::cerr << tensor.status() << '\n', 1;

@@ -27,7 +27,7 @@ TEST_F(ChunkSourceFailureTest, BlockThatChangedSinceItsChecksumWasTakenIsNoticed
       StreamPlan plan(model_);
       for (const test::TensorSpec& tensor : tensors) EXPECT_TRUE(AddRead(ReadOf(tensor.name), plan).ok());
       ChunkSource source(std::move(plan), IoMode::kMmap, BufferPool::Create(chunk_bytes_),
-                         std::make_shared<PinnedBytes>(), nullptr);
+                         std::make_shared<InFlightBytes>(), nullptr);
       int mismatches = 0;
       while (!source.done()) {
         absl::StatusOr<ChunkSource::Message> message = source.Next();
@@ -57,7 +57,7 @@ TEST_F(ChunkSourceFailureTest, FileThatShrankIsAnErrorWithPread) {
     StreamPlan plan(model_);
     TF_ASSERT_OK(AddRead(read, plan));
     std::filesystem::resize_file(directory_.Path("m.safetensors"), 200'000);
-    ChunkSource source(std::move(plan), IoMode::kPread, BufferPool::Create(1 << 20), std::make_shared<PinnedBytes>(),
+    ChunkSource source(std::move(plan), IoMode::kPread, BufferPool::Create(1 << 20), std::make_shared<InFlightBytes>(),
                        nullptr);
     EXPECT_THAT(source.Next(), test::StatusIs(absl::StatusCode::kDataLoss, ::testing::HasSubstr("m.safetensors")));
   }
@@ -69,7 +69,7 @@ TEST_F(ChunkSourceFailureTest, BadReadsAreNamed) {
   using ::testing::HasSubstr;
   EXPECT_THAT(AddRead(ReadOf("u"), plan), test::StatusIs(absl::StatusCode::kNotFound, HasSubstr("\"u\"")));
   EXPECT_THAT(AddRead(ReadOf("t", 11), plan),
-              test::StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("read_offset 11 is behind the result of 10")));
+              test::StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("read_offset 11 is beyond the result of 10")));
   EXPECT_THAT(AddRead(ReadOf("t", -1), plan), test::StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(AddRead(ReadOf("t", 0, -1), plan), test::StatusIs(absl::StatusCode::kInvalidArgument));
   v1::Read read = ReadOf("t");

@@ -79,8 +79,8 @@ TEST_F(ChunkSourceTest, WhatFollowsTheNextMessageIsReadAheadOnceAndNotFar) {
     TF_ASSERT_OK(AddRead(ReadOf("b"), plan));
     std::int64_t next = plan.reads[0].source_offset;
     std::int64_t ahead = next + 1;
-    ChunkSource source(std::move(plan), IoMode::kMmap, BufferPool::Create(kChunkBytes), std::make_shared<PinnedBytes>(),
-                       nullptr);
+    ChunkSource source(std::move(plan), IoMode::kMmap, BufferPool::Create(kChunkBytes),
+                       std::make_shared<InFlightBytes>(), nullptr);
     int ranges = 0;
     while (!source.done()) {
       for (; const std::optional<ChunkSource::FileRange> range = source.NextAhead(); ++ranges) {
@@ -108,12 +108,12 @@ TEST_F(ChunkSourceTest, BlocksAreCopiedOnceThenReferredTo) {
   Serve({{"a", Dtype::kU8, {4 * kBlock}}});
   const std::shared_ptr<const MappedFile> file = model_->files()[0].file;
   const std::shared_ptr<BufferPool> buffers = BufferPool::Create(kBlock);
-  const auto pinned = std::make_shared<PinnedBytes>();
+  const auto in_flight = std::make_shared<InFlightBytes>();
   // How many messages needed a buffer.
   const auto send = [&] {
     StreamPlan plan(model_);
     TF_EXPECT_OK(AddRead(ReadOf("a"), plan));
-    ChunkSource source(std::move(plan), IoMode::kMmap, buffers, pinned, nullptr);
+    ChunkSource source(std::move(plan), IoMode::kMmap, buffers, in_flight, nullptr);
     const std::size_t before = buffers->taken();
     std::size_t copied = 0;
     while (!source.done()) {
@@ -151,9 +151,9 @@ TEST_F(ChunkSourceTest, ReadsInAndOutOfTheOrderOfTheFileAreExact) {
       const std::string data = DataOf(tensor.name);
       v1::Read read = ReadOf(tensor.name);
       if (random_.OneIn(10)) read.set_read_offset(random_.Between(0, static_cast<std::int64_t>(data.size())));
-      if (random_.OneIn(10)) read.set_read_limit(random_.Between(1, 6'000));
+      if (random_.OneIn(10)) read.set_read_limit(random_.Between(0, 6'000));
       const std::string part = data.substr(static_cast<std::size_t>(read.read_offset()));
-      expected.push_back(read.read_limit() == 0 ? part : part.substr(0, static_cast<std::size_t>(read.read_limit())));
+      expected.push_back(read.has_read_limit() ? part.substr(0, static_cast<std::size_t>(read.read_limit())) : part);
       TF_ASSERT_OK(AddRead(read, plan));
     }
     EXPECT_TRUE(Run(plan) == expected);

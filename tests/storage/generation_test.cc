@@ -9,7 +9,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tensorferry/storage/model.h"
@@ -126,7 +128,7 @@ TEST_F(GenerationTest, SwappedFilesChangeIt) {
             GenerationOfFiles({{"1.safetensors", b}, {"2.safetensors", a}}));
 }
 
-TEST_F(GenerationTest, CompanionsDoNotChangeItButHaveTheirOwnFingerprint) {
+TEST_F(GenerationTest, CompanionsDoNotChangeItButHaveTheirOwnDigest) {
   const test::TempDir dir;
   dir.Write("x.safetensors", FileOfTensors({"a"}));
   dir.Write("config.json", "{}");
@@ -135,8 +137,76 @@ TEST_F(GenerationTest, CompanionsDoNotChangeItButHaveTheirOwnFingerprint) {
   dir.Write("vocab.txt", "x");
   TF_ASSERT_OK_AND_ASSIGN(const ModelPtr after, Model::Open(dir.path()));
   EXPECT_EQ(before->generation(), after->generation());
-  EXPECT_NE(before->FindFile("config.json")->fingerprint, after->FindFile("config.json")->fingerprint);
-  EXPECT_EQ(before->FindFile("x.safetensors")->fingerprint, after->FindFile("x.safetensors")->fingerprint);
+  EXPECT_NE(before->FindFile("config.json")->digest, after->FindFile("config.json")->digest);
+  EXPECT_EQ(before->FindFile("x.safetensors")->digest, after->FindFile("x.safetensors")->digest);
+}
+
+TEST_F(GenerationTest, FilesThatAreNoPartOfTheModelDoNotChangeIt) {
+  const std::map<std::string, std::string> model = {{"x.safetensors", FileOfTensors({"a"})}};
+  const std::string before = GenerationOfFiles(model);
+  std::map<std::string, std::string> changed = model;
+  changed["x.safetensors.sha256"] = std::string(64, 'a');
+  changed["README.md"] = "words";
+  changed[".x.safetensors.lock"] = "";
+  EXPECT_EQ(GenerationOfFiles(changed), before);
+}
+
+// The tree digest: of all files, the companions included.
+class TreeDigestTest : public ::testing::Test {
+ protected:
+  static std::string TreeDigestOf(const std::map<std::string, std::string>& files) {
+    const test::TempDir dir;
+    for (const auto& [name, bytes] : files) dir.Write(name, bytes);
+    const absl::StatusOr<ModelPtr> model = Model::Open(dir.path());
+    EXPECT_THAT(model, test::IsOk());
+    return model.ok() ? (*model)->tree_digest() : "";
+  }
+
+  const std::map<std::string, std::string> model_ = {
+      {"1.safetensors", FileOfTensors({"a"})}, {"config.json", "{}"}, {"vocab.txt", "x"}};
+};
+
+TEST_F(TreeDigestTest, IsEqualForEqualFilesElsewhere) {
+  const std::string digest = TreeDigestOf(model_);
+  EXPECT_THAT(digest, ::testing::MatchesRegex("[0-9a-f]+"));
+  EXPECT_EQ(digest.size(), 64U);
+  EXPECT_EQ(TreeDigestOf(model_), digest);
+}
+
+TEST_F(TreeDigestTest, IsAnotherIfAnyFileIsAddedRemovedRenamedOrChanged) {
+  std::set<std::string> digests = {TreeDigestOf(model_)};
+  const auto expect_another = [&](std::map<std::string, std::string> files) {
+    EXPECT_TRUE(digests.insert(TreeDigestOf(files)).second) << digests.size();
+  };
+  std::map<std::string, std::string> changed = model_;
+  changed["config.json"] = "[]";
+  expect_another(changed);
+  changed = model_;
+  changed["config.json"] = "{} ";
+  expect_another(changed);
+  changed = model_;
+  changed["vocab.json"] = "x";
+  expect_another(changed);
+  changed.erase("vocab.txt");
+  expect_another(changed);
+  changed.erase("vocab.json");
+  expect_another(changed);
+  changed = model_;
+  changed["1.safetensors"] = FileOfTensors({"a"}, 1);
+  expect_another(changed);
+  changed = model_;
+  std::swap(changed["config.json"], changed["vocab.txt"]);
+  expect_another(changed);
+}
+
+TEST_F(TreeDigestTest, CompanionChangesItAndNotTheGeneration) {
+  const test::TempDir dir;
+  for (const auto& [name, bytes] : model_) dir.Write(name, bytes);
+  TF_ASSERT_OK_AND_ASSIGN(const ModelPtr before, Model::Open(dir.path()));
+  dir.Write("config.json", "[]");
+  TF_ASSERT_OK_AND_ASSIGN(const ModelPtr after, Model::Open(dir.path()));
+  EXPECT_NE(before->tree_digest(), after->tree_digest());
+  EXPECT_EQ(before->generation(), after->generation());
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is known of a file's SHA-256 without reading it, and what a generation makes of that.
+// SHA-256s that are known without reading the file: where they are found, and which files they refuse.
 #include "lib/storage/known_digest.h"
 
 #include <gmock/gmock.h>
@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "lib/checksum/sha256.h"
 #include "tensorferry/storage/catalog.h"
 #include "tests/storage/reload_fixture.h"
 #include "tests/testing/safetensors_bytes.h"
@@ -57,13 +58,18 @@ TEST(DigestInBlobPathTest, OnlyBlobsOfThatNameHaveADigest) {
   EXPECT_EQ(DigestInBlobPath(""), "");
 }
 
-// A root whose file can change where no sample is taken.
+// A root with files that differ where no sample is taken.
 class KnownDigestTest : public test::ReloadFixture {
  protected:
   static std::string Bytes(char middle) {
     std::string file = test::ValidFile({{"a", Dtype::kU8, {100'000}}});
     file[file.size() - 20'000] = middle;
     return file;
+  }
+  static std::string Sha256Of(std::string_view bytes) {
+    Sha256 digest;
+    digest.Add(test::AsBytes(bytes));
+    return digest.Finish();
   }
   std::string GenerationOf(std::string_view name) {
     Reload();
@@ -72,83 +78,114 @@ class KnownDigestTest : public test::ReloadFixture {
   }
 };
 
-TEST_F(KnownDigestTest, SumFileTellsApartWhatSamplesCannot) {
-  for (const char c : {'x', 'y'}) root_.Write(std::string(1, c) + "/m.safetensors", Bytes(c));
-  EXPECT_EQ(GenerationOf("x"), GenerationOf("y")) << "this is what samples cannot see";
-  const std::string sampled = GenerationOf("x");
-  root_.Write("x/m.safetensors.sha256", kA + "  m.safetensors\n");
-  root_.Write("y/m.safetensors.sha256", kB + "  m.safetensors\n");
-  EXPECT_NE(GenerationOf("x"), GenerationOf("y"));
-  EXPECT_NE(GenerationOf("x"), sampled);
-  EXPECT_TRUE(NothingChanged());
-  root_.Write("y/m.safetensors.sha256", kA);
-  EXPECT_EQ(GenerationOf("x"), GenerationOf("y")) << "it is the digest that counts, not how it is written";
-  TF_ASSERT_OK_AND_ASSIGN(const test::ModelPtr opened, Model::Open(root_.Path("x")));
-  EXPECT_EQ(opened->generation(), GenerationOf("x"));
-  TF_ASSERT_OK_AND_ASSIGN(const test::ModelPtr file, Model::Open(root_.Path("x/m.safetensors")));
-  EXPECT_EQ(file->generation(), GenerationOf("x/m.safetensors"));
-  Remove("x/m.safetensors.sha256");
-  EXPECT_EQ(GenerationOf("x"), sampled);
+TEST_F(KnownDigestTest, KnownDigestsAndVerifyingDoNotChangeTheGeneration) {
+  root_.Write("plain/m.safetensors", Bytes('x'));
+  root_.Write("sums/m.safetensors", Bytes('x'));
+  root_.Write("sums/m.safetensors.sha256", Sha256Of(Bytes('x')) + "  m.safetensors\n");
+  root_.Write("cache/blobs/" + Sha256Of(Bytes('x')), Bytes('x'));
+  root_.MakeLink("cache/snapshots/1/m.safetensors", "../../blobs/" + Sha256Of(Bytes('x')));
+  TF_ASSERT_OK_AND_ASSIGN(const test::ModelPtr opened, Model::Open(root_.Path("plain")));
+  for (const Verify verify : {Verify::kHeaders, Verify::kFull}) {
+    catalog_ = nullptr;
+    options_.verify = verify;
+    for (const std::string_view name : {"plain", "sums", "cache/snapshots/1"}) {
+      EXPECT_EQ(GenerationOf(name), opened->generation()) << name;
+      EXPECT_EQ(Find(name)->FindFile("m.safetensors")->digest, opened->files().front().digest) << name;
+      EXPECT_EQ(Find(name)->tree_digest(), opened->tree_digest()) << name;
+    }
+  }
+  EXPECT_THAT(opened->files().front().digest, StartsWith("sampled-sha256:"));
+  for (const std::string_view path : {"sums", "sums/m.safetensors", "cache/snapshots/1/m.safetensors"}) {
+    TF_ASSERT_OK_AND_ASSIGN(const test::ModelPtr model, Model::Open(root_.Path(path)));
+    EXPECT_EQ(model->generation(), opened->generation()) << path;
+  }
 }
 
-TEST_F(KnownDigestTest, NameOfABlobCountsAsASumFileDoes) {
+TEST_F(KnownDigestTest, WithoutFullVerificationAKnownDigestHasNoEffect) {
+  root_.Write("sums/m.safetensors", Bytes('x'));
   root_.Write("cache/blobs/" + kA, Bytes('x'));
-  root_.Write("cache/blobs/" + kB, Bytes('y'));
   root_.MakeLink("cache/snapshots/1/m.safetensors", "../../blobs/" + kA);
-  root_.MakeLink("cache/snapshots/2/m.safetensors", "../../blobs/" + kB);
-  root_.Write("plain/m.safetensors", Bytes('x'));
-  EXPECT_NE(GenerationOf("cache/snapshots/1"), GenerationOf("cache/snapshots/2"));
-  EXPECT_NE(GenerationOf("cache/snapshots/1"), GenerationOf("plain"));
-  root_.Write("plain/m.safetensors.sha256", kA);
-  EXPECT_EQ(GenerationOf("cache/snapshots/1"), GenerationOf("plain"));
-  TF_ASSERT_OK_AND_ASSIGN(const test::ModelPtr opened, Model::Open(root_.Path("cache/snapshots/1/m.safetensors")));
-  EXPECT_EQ(opened->generation(), GenerationOf("cache/snapshots/1"));
+  const std::string generation = GenerationOf("sums");
+  EXPECT_EQ(GenerationOf("cache/snapshots/1"), generation);
+  root_.Write("sums/m.safetensors.sha256", kA + "  m.safetensors\n");
+  EXPECT_TRUE(NothingChanged());
+  root_.Write("sums/m.safetensors.sha256", kB);
+  EXPECT_TRUE(NothingChanged());
+  for (const std::string_view path : {"sums", "sums/m.safetensors", "cache/snapshots/1/m.safetensors"}) {
+    TF_ASSERT_OK_AND_ASSIGN(const test::ModelPtr model, Model::Open(root_.Path(path)));
+    EXPECT_EQ(model->generation(), generation) << path;
+  }
 }
 
 TEST_F(KnownDigestTest, SumFileOfAnotherKindIsNoReasonNotToServe) {
+  options_.verify = Verify::kFull;
   root_.Write("m/m.safetensors", Bytes('x'));
-  const std::string sampled = GenerationOf("m");
+  const std::string generation = GenerationOf("m");
+  ASSERT_NE(generation, "");
   root_.MakeFifo("m/m.safetensors.sha256");
-  EXPECT_EQ(GenerationOf("m"), sampled);
+  EXPECT_EQ(GenerationOf("m"), generation);
   Remove("m/m.safetensors.sha256");
   root_.MakeLink("m/m.safetensors.sha256", "/etc/hostname");
-  EXPECT_EQ(GenerationOf("m"), sampled);
+  EXPECT_EQ(GenerationOf("m"), generation);
   Remove("m/m.safetensors.sha256");
   root_.Write("m/m.safetensors.sha256", kA + std::string(1 << 20, ' '));
-  EXPECT_EQ(GenerationOf("m"), sampled) << "larger than such files are";
+  EXPECT_EQ(GenerationOf("m"), generation) << "larger than such files are";
 }
 
-TEST_F(KnownDigestTest, FullFingerprintSeesEveryByteAndChecksWhatIsKnown) {
-  const LoadOptions full = {.fingerprint = FingerprintMode::kFull};
+TEST_F(KnownDigestTest, FullVerificationRefusesAFileWhoseDigestIsAnother) {
+  options_.verify = Verify::kFull;
   for (const char c : {'x', 'y'}) root_.Write(std::string(1, c) + "/m.safetensors", Bytes(c));
-  TF_ASSERT_OK_AND_ASSIGN(catalog_, Catalog::Load(root_.path(), full));
+  Reload();
   const std::string generation = Find("x")->generation();
-  const std::string fingerprint = Find("x")->files().front().fingerprint;
-  EXPECT_NE(generation, Find("y")->generation());
-  EXPECT_THAT(fingerprint, StartsWith("sha256:"));
+  EXPECT_EQ(Find("y")->generation(), generation) << "this is what samples cannot see";
 
-  root_.Write("x/m.safetensors.sha256", fingerprint.substr(7) + "  m.safetensors\n");
+  root_.Write("x/m.safetensors.sha256", Sha256Of(Bytes('x')) + "  m.safetensors\n");
   root_.Write("y/m.safetensors.sha256", kA + "  m.safetensors\n");
   for (int scan = 0; scan < 2; ++scan) {
-    TF_ASSERT_OK_AND_ASSIGN(catalog_, Catalog::Load(root_.path(), full));
+    catalog_ = nullptr;
+    Reload();
     ASSERT_NE(Find("x"), nullptr);
-    EXPECT_EQ(Find("x")->generation(), generation) << "what is known adds nothing to what was read";
+    EXPECT_EQ(Find("x")->generation(), generation);
     EXPECT_EQ(Find("y"), nullptr);
-    EXPECT_THAT(ReasonOf("y"), AllOf(HasSubstr("y/m.safetensors"), HasSubstr("SHA-256 should be " + kA)));
+    const auto refused = catalog_->entries().find("y")->second.model.status();
+    EXPECT_THAT(refused,
+                StatusIs(absl::StatusCode::kDataLoss,
+                         AllOf(HasSubstr("\"y/m.safetensors\""), HasSubstr("\"m.safetensors.sha256\""),
+                               HasSubstr("SHA-256 is " + Sha256Of(Bytes('y'))), HasSubstr("should be " + kA))));
   }
-  // Nothing is read again as long as it stays like that, and it is once the digest is right.
-  TF_ASSERT_OK_AND_ASSIGN(const test::CatalogPtr same, Catalog::Reload(root_.path(), catalog_, full));
-  EXPECT_EQ(same, catalog_);
+  EXPECT_TRUE(NothingChanged());
   Remove("y/m.safetensors.sha256");
-  TF_ASSERT_OK_AND_ASSIGN(catalog_, Catalog::Reload(root_.path(), catalog_, full));
-  EXPECT_NE(Find("y"), nullptr);
+  EXPECT_EQ(GenerationOf("y"), generation);
+}
+
+TEST_F(KnownDigestTest, FullVerificationRefusesABlobWhoseNameIsAnotherDigest) {
+  options_.verify = Verify::kFull;
+  root_.Write("cache/blobs/" + kA, Bytes('x'));
+  root_.MakeLink("cache/snapshots/1/m.safetensors", "../../blobs/" + kA);
+  Reload();
+  EXPECT_EQ(Find("cache/snapshots/1"), nullptr);
+  EXPECT_THAT(ReasonOf("cache/snapshots/1"), AllOf(HasSubstr("blob"), HasSubstr("should be " + kA)));
+}
+
+TEST_F(KnownDigestTest, DigestThatIsKnownLaterIsVerifiedWhileTheFileIsOpen) {
+  options_.verify = Verify::kFull;
+  root_.Write("m/m.safetensors", Bytes('x'));
+  Reload();
+  const test::ModelPtr before = Find("m");
+  root_.Write("m/m.safetensors.sha256", Sha256Of(Bytes('x')));
+  Reload();
+  EXPECT_EQ(Find("m"), before) << "the same file, verified";
+  root_.Write("m/m.safetensors.sha256", kB);
+  Reload();
+  EXPECT_EQ(Find("m"), before) << "what is open stays what it is";
+  EXPECT_THAT(ReasonOf("m"), HasSubstr("should be " + kB));
 }
 
 TEST_F(KnownDigestTest, LoadEndsWhenItIsStopped) {
   root_.Write("m/m.safetensors", Bytes('x'));
   std::stop_source stop;
   stop.request_stop();
-  EXPECT_THAT(Catalog::Load(root_.path(), {.fingerprint = FingerprintMode::kFull, .stop = stop.get_token()}),
+  EXPECT_THAT(Catalog::Load(root_.path(), {.verify = Verify::kFull, .stop = stop.get_token()}),
               StatusIs(absl::StatusCode::kCancelled));
 }
 

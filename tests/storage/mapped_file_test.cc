@@ -6,12 +6,14 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -46,6 +48,29 @@ TEST(MappedFileTest, BytesOfTheFileAreMapped) {
   EXPECT_EQ(file->path(), dir.Path("f"));
   EXPECT_GE(file->fd(), 0);
   TF_EXPECT_OK(file->CheckUnchanged());
+}
+
+TEST(MappedFileTest, EachOpeningHasItsOwnInstance) {
+  const test::TempDir dir;
+  const std::string path = dir.Write("f", "hello");
+  std::set<std::string> instances;
+  for (int i = 0; i < 100; ++i) {
+    TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(path));
+    EXPECT_EQ(file->instance(), file->instance());
+    EXPECT_TRUE(instances.insert(file->instance()).second) << file->instance();
+  }
+  // Not even a fork, which has copies of all variables, makes the same.
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const absl::StatusOr<MappedFilePtr> file = MappedFile::Open(path);
+    if (file.ok()) dir.Write("instance", (*file)->instance());
+    ::_exit(0);
+  }
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(path));
+  EXPECT_NE(dir.Read("instance"), "");
+  EXPECT_NE(dir.Read("instance"), file->instance());
 }
 
 TEST(MappedFileTest, EmptyFileHasNoBytes) {

@@ -29,7 +29,7 @@ class ReloadFixture : public ::testing::Test {
  protected:
   // Scans again; the first time it is the first scan.
   void Reload() {
-    absl::StatusOr<CatalogPtr> catalog = Catalog::Reload(root_.path(), catalog_);
+    absl::StatusOr<CatalogPtr> catalog = Catalog::Reload(root_.path(), catalog_, options_);
     ASSERT_TRUE(catalog.ok()) << catalog.status();
     catalog_ = *std::move(catalog);
   }
@@ -81,6 +81,7 @@ class ReloadFixture : public ::testing::Test {
   static std::string DataOfFile(std::string_view bytes) { return std::string(bytes.substr(bytes.size() - 3)); }
 
   test::TempDir root_;
+  LoadOptions options_;
   CatalogPtr catalog_;
 };
 

@@ -35,8 +35,14 @@ std::string_view Name(Fault fault) {
       return "cancel";
     case Fault::kFlippedByte:
       return "flipped byte";
+    case Fault::kNoChecksum:
+      return "no checksum";
     case Fault::kOtherGeneration:
       return "other generation";
+    case Fault::kOtherInstance:
+      return "other instance";
+    case Fault::kOtherBytes:
+      return "other bytes";
     case Fault::kOtherShape:
       return "other shape";
     case Fault::kEarlyOk:
@@ -77,77 +83,108 @@ void FaultServer::SetFaults(std::vector<Fault> faults) {
   const std::lock_guard lock(mutex_);
   faults_ = {faults.begin(), faults.end()};
   requests_.clear();
+  comparisons_ = 0;
 }
 
-std::vector<v1::GetTensorRequest> FaultServer::requests() const {
+std::vector<v1::GetTensorsRequest> FaultServer::requests() const {
   const std::lock_guard lock(mutex_);
   return requests_;
 }
 
-Fault FaultServer::NextFault(const v1::GetTensorRequest& request) {
+int FaultServer::comparisons() const {
+  const std::lock_guard lock(mutex_);
+  return comparisons_;
+}
+
+Fault FaultServer::NextFault(const v1::GetTensorsRequest& request) {
   const std::lock_guard lock(mutex_);
   requests_.push_back(request);
-  if (faults_.empty()) return Fault::kNone;
-  const Fault fault = faults_.front();
+  if (faults_.empty()) return last_fault_ = Fault::kNone;
+  last_fault_ = faults_.front();
   faults_.pop_front();
-  return fault;
+  return last_fault_;
 }
 
 grpc::Status FaultServer::ListModels(grpc::ServerContext*, const v1::ListModelsRequest*, v1::ListModelsResponse*) {
   return grpc::Status::OK;
 }
 
-grpc::Status FaultServer::GetMetadata(grpc::ServerContext*, const v1::GetMetadataRequest*,
-                                      v1::GetMetadataResponse* response) {
-  response->mutable_model()->set_generation(std::string(kGeneration));
-  v1::Tensor& tensor = *response->mutable_tensor();
-  tensor.set_name("t");
-  tensor.set_dtype("U8");
-  tensor.add_shape(static_cast<std::int64_t>(bytes_.size()));
-  tensor.set_size_bytes(static_cast<std::int64_t>(bytes_.size()));
-  return grpc::Status::OK;
+std::string FaultServer::BytesOf(Fault fault) const {
+  if (fault == Fault::kOtherGeneration) return std::string(bytes_.size(), '2');
+  std::string bytes = bytes_;
+  if (fault == Fault::kOtherBytes) bytes[0] = static_cast<char>(bytes[0] ^ 1);
+  return bytes;
 }
 
-v1::GetTensorResponse FaultServer::DataChunk(std::int64_t offset, std::int64_t size_bytes, std::int64_t read) const {
-  v1::GetTensorResponse response;
+v1::GetTensorsResponse FaultServer::HeaderChunk(Fault fault, std::int64_t size_bytes) const {
+  const auto size = static_cast<std::int64_t>(bytes_.size());
+  v1::GetTensorsResponse response;
+  v1::StreamHeader& header = *response.mutable_chunk()->mutable_header();
+  header.set_generation(fault == Fault::kOtherGeneration ? "g2" : std::string(kGeneration));
+  const bool other_instance = fault == Fault::kOtherInstance || fault == Fault::kOtherBytes;
+  header.set_instance(other_instance ? std::string(Name(fault)) : "i1");
+  header.set_read_count(1);
+  header.set_size_bytes(size_bytes);
+  v1::ReadResult& result = *response.mutable_chunk()->add_results();
+  result.set_name("t");
+  result.set_dtype(fault == Fault::kOtherShape ? "I8" : "U8");
+  result.add_shape(size);
+  result.set_size_bytes(size);
+  return response;
+}
+
+v1::GetTensorsResponse FaultServer::DataChunk(const std::string& bytes, std::int64_t offset, std::int64_t size_bytes,
+                                              std::int64_t read) {
+  v1::GetTensorsResponse response;
   v1::Chunk& chunk = *response.mutable_chunk();
   v1::Segment& segment = *chunk.add_segments();
-  segment.set_read(read);
+  segment.set_read_index(read);
   segment.set_result_offset(offset);
   segment.set_size_bytes(size_bytes);
-  std::string data = static_cast<std::size_t>(offset) < bytes_.size()
-                         ? bytes_.substr(static_cast<std::size_t>(offset), static_cast<std::size_t>(size_bytes))
+  std::string data = static_cast<std::size_t>(offset) < bytes.size()
+                         ? bytes.substr(static_cast<std::size_t>(offset), static_cast<std::size_t>(size_bytes))
                          : std::string();
   data.resize(static_cast<std::size_t>(size_bytes), '?');
-  chunk.set_data_crc32c(Crc32c(AsBytes(data)));
+  chunk.set_crc32c(Crc32c(AsBytes(data)));
   chunk.set_data(std::move(data));
   return response;
 }
 
-grpc::Status FaultServer::GetTensor(grpc::ServerContext* context, const v1::GetTensorRequest* request, Writer* writer) {
+grpc::Status FaultServer::SendChecksums(const v1::Read& read, Writer* writer) {
+  Fault fault = Fault::kNone;
+  {
+    const std::lock_guard lock(mutex_);
+    ++comparisons_;
+    fault = last_fault_;
+  }
+  const std::string bytes = BytesOf(fault);
+  writer->Write(HeaderChunk(fault, read.read_limit()));
+  const std::int64_t end = read.read_offset() + read.read_limit();
+  for (std::int64_t offset = read.read_offset(); offset < end; offset += chunk_bytes_) {
+    v1::GetTensorsResponse response = DataChunk(bytes, offset, std::min(chunk_bytes_, end - offset));
+    response.mutable_chunk()->clear_data();
+    writer->Write(response);
+  }
+  return grpc::Status::OK;
+}
+
+grpc::Status FaultServer::GetTensors(grpc::ServerContext* context, const v1::GetTensorsRequest* request,
+                                     Writer* writer) {
+  const v1::Read& read = request->reads(0);
+  if (request->checksums_only()) return SendChecksums(read, writer);
   const Fault fault = NextFault(*request);
   if (fault == Fault::kUnavailable) return Broken();
   if (fault == Fault::kExhausted) return {grpc::StatusCode::RESOURCE_EXHAUSTED, "too many streams"};
   if (fault == Fault::kNotFound) return {grpc::StatusCode::NOT_FOUND, "there is no model \"m\""};
 
-  const auto size = static_cast<std::int64_t>(bytes_.size());
-  const std::int64_t end =
-      request->read_limit() == 0 ? size : std::min(size, request->read_offset() + request->read_limit());
-  v1::GetTensorResponse first;
-  v1::StreamHeader& header = *first.mutable_chunk()->mutable_header();
-  header.set_generation(fault == Fault::kOtherGeneration ? "g2" : std::string(kGeneration));
-  header.set_read_count(1);
-  header.set_size_bytes(end - request->read_offset());
-  v1::ReadResult& result = *first.mutable_chunk()->add_results();
-  result.set_name("t");
-  result.set_dtype(fault == Fault::kOtherShape ? "I8" : "U8");
-  result.add_shape(size);
-  result.set_size_bytes(size);
-  writer->Write(first);
+  const std::string bytes = BytesOf(fault);
+  const auto size = static_cast<std::int64_t>(bytes.size());
+  const std::int64_t end = read.has_read_limit() ? std::min(size, read.read_offset() + read.read_limit()) : size;
+  writer->Write(HeaderChunk(fault, end - read.read_offset()));
   if (fault == Fault::kBreakAfterHeader) return Broken();
 
   int chunks = 0;
-  for (std::int64_t offset = request->read_offset(); offset < end; offset += chunk_bytes_, ++chunks) {
+  for (std::int64_t offset = read.read_offset(); offset < end; offset += chunk_bytes_, ++chunks) {
     const bool in_the_middle = chunks == 2;
     if (in_the_middle && fault == Fault::kBreak) return Broken();
     if (in_the_middle && fault == Fault::kEarlyOk) return grpc::Status::OK;
@@ -157,20 +194,19 @@ grpc::Status FaultServer::GetTensor(grpc::ServerContext* context, const v1::GetT
       while (!context->IsCancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(2));
       return grpc::Status::CANCELLED;
     }
-    if (in_the_middle && fault == Fault::kHugeMessage) writer->Write(DataChunk(offset, 5 << 20));
-    if (in_the_middle && fault == Fault::kDuplicate) writer->Write(DataChunk(offset - chunk_bytes_, chunk_bytes_));
-    const std::int64_t excess = fault == Fault::kOversize && offset + chunk_bytes_ >= end ? 1 : 0;
-    v1::GetTensorResponse response = DataChunk(offset, std::min(chunk_bytes_, end - offset) + excess);
-    std::string& data = *response.mutable_chunk()->mutable_data();
-    if (fault == Fault::kOtherGeneration) {
-      std::ranges::fill(data, '2');
-      response.mutable_chunk()->set_data_crc32c(Crc32c(AsBytes(data)));
+    if (in_the_middle && fault == Fault::kHugeMessage) writer->Write(DataChunk(bytes, offset, 5 << 20));
+    if (in_the_middle && fault == Fault::kDuplicate) {
+      writer->Write(DataChunk(bytes, offset - chunk_bytes_, chunk_bytes_));
     }
+    const std::int64_t excess = fault == Fault::kOversize && offset + chunk_bytes_ >= end ? 1 : 0;
+    v1::GetTensorsResponse response = DataChunk(bytes, offset, std::min(chunk_bytes_, end - offset) + excess);
+    std::string& data = *response.mutable_chunk()->mutable_data();
     if (in_the_middle && fault == Fault::kFlippedByte)
       data[data.size() / 2] = static_cast<char>(data[data.size() / 2] ^ 1);
+    if (in_the_middle && fault == Fault::kNoChecksum) response.mutable_chunk()->clear_crc32c();
     if (!writer->Write(response)) return grpc::Status::CANCELLED;
   }
-  if (fault == Fault::kExtra) writer->Write(DataChunk(0, chunk_bytes_, 1));
+  if (fault == Fault::kExtra) writer->Write(DataChunk(bytes, 0, chunk_bytes_, 1));
   if (fault == Fault::kBreakAtEnd) return Broken();
   return grpc::Status::OK;
 }

@@ -26,7 +26,10 @@ enum class Fault {
   kBreak,            // in the middle
   kCancel,           // resets the stream in the middle
   kFlippedByte,      // of the third chunk
+  kNoChecksum,       // of the third chunk
   kOtherGeneration,  // bytes and all
+  kOtherInstance,    // the same bytes of another opening of the files
+  kOtherBytes,       // of another opening of the files, under the same generation
   kOtherShape,       // says the generation and describes something else
   kEarlyOk,          // ends well in the middle
   kDuplicate,        // sends the second chunk twice
@@ -43,7 +46,8 @@ std::string_view Name(Fault fault);
 inline void PrintTo(Fault fault, std::ostream* out) { *out << Name(fault); }
 
 // A server of a model "m" with one tensor "t" of bytes, in this process, made without our server's code so that it can
-// be wrong. Safe for concurrent use by multiple threads.
+// be wrong. Requests for checksums are answered as the last stream of data was. Safe for concurrent use by multiple
+// threads.
 class FaultServer final : private v1::TensorService::Service {
  public:
   static constexpr std::string_view kGeneration = "g1";
@@ -56,25 +60,33 @@ class FaultServer final : private v1::TensorService::Service {
   // The next streams do `faults`, in order; those behind do nothing wrong.
   void SetFaults(std::vector<Fault> faults);
 
-  // Of the streams since SetFaults, in order.
-  std::vector<v1::GetTensorRequest> requests() const;
+  // Of the streams of data since SetFaults, in order. Each has one read.
+  std::vector<v1::GetTensorsRequest> requests() const;
+  // How many streams of checksums there were since SetFaults.
+  int comparisons() const;
 
  private:
-  using Writer = grpc::ServerWriter<v1::GetTensorResponse>;
+  using Writer = grpc::ServerWriter<v1::GetTensorsResponse>;
 
   grpc::Status ListModels(grpc::ServerContext*, const v1::ListModelsRequest*, v1::ListModelsResponse*) override;
-  grpc::Status GetMetadata(grpc::ServerContext*, const v1::GetMetadataRequest*, v1::GetMetadataResponse*) override;
-  grpc::Status GetTensor(grpc::ServerContext* context, const v1::GetTensorRequest* request, Writer* writer) override;
+  grpc::Status GetTensors(grpc::ServerContext* context, const v1::GetTensorsRequest* request, Writer* writer) override;
 
-  Fault NextFault(const v1::GetTensorRequest& request);
-  v1::GetTensorResponse DataChunk(std::int64_t offset, std::int64_t size_bytes, std::int64_t read = 0) const;
+  Fault NextFault(const v1::GetTensorsRequest& request);
+  // The bytes that a stream with that fault is about.
+  std::string BytesOf(Fault fault) const;
+  v1::GetTensorsResponse HeaderChunk(Fault fault, std::int64_t size_bytes) const;
+  static v1::GetTensorsResponse DataChunk(const std::string& bytes, std::int64_t offset, std::int64_t size_bytes,
+                                          std::int64_t read = 0);
+  grpc::Status SendChecksums(const v1::Read& read, Writer* writer);
 
   const std::string bytes_;
   const std::int64_t chunk_bytes_;
   std::string address_;
   mutable std::mutex mutex_;  // guards what follows
   std::deque<Fault> faults_;
-  std::vector<v1::GetTensorRequest> requests_;
+  std::vector<v1::GetTensorsRequest> requests_;
+  Fault last_fault_ = Fault::kNone;
+  int comparisons_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };
 

@@ -38,7 +38,7 @@ ServedModel::ServedModel(const std::vector<TensorSpec>& tensors, Random& random)
 }
 
 Client ServedModel::Connect(int connections) const {
-  return ValueOrEnd(Client::Connect(server_->address(), {.connections = connections}));
+  return ValueOrEnd(Client::Connect({server_->address()}, {.connections = connections}));
 }
 
 std::string ServedModel::Expected(const std::string& tensor) const {

@@ -5,8 +5,13 @@
 #include <grpcpp/support/slice.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lib/checksum/crc32c.h"
@@ -58,7 +63,7 @@ v1::Chunk Head(std::int64_t first_bytes, std::int64_t second_bytes) {
   head.add_results()->set_name("b");
   for (const std::int64_t bytes : {first_bytes, second_bytes}) {
     v1::Segment& segment = *head.add_segments();
-    segment.set_read(head.segments_size() - 1);
+    segment.set_read_index(head.segments_size() - 1);
     segment.set_size_bytes(bytes);
   }
   return head;
@@ -75,7 +80,7 @@ TEST(ChunkTest, StockClassesReadWhatIsEncoded) {
   v1::GetTensorsResponse response;
   ASSERT_TRUE(response.ParseFromString(bytes));
   EXPECT_EQ(response.chunk().data(), "hello world!");
-  EXPECT_EQ(response.chunk().data_crc32c(), Crc32c(AsBytes("hello world!")));
+  EXPECT_EQ(response.chunk().crc32c(), Crc32c(AsBytes("hello world!")));
   EXPECT_EQ(response.chunk().header().generation(), "g1");
   EXPECT_EQ(response.chunk().segments_size(), 2);
   EXPECT_EQ(response.SerializeAsString(), bytes) << "the canonical encoding, too";
@@ -85,6 +90,55 @@ TEST(ChunkTest, StockClassesReadWhatIsEncoded) {
     EXPECT_EQ(other->SerializeAsString(), bytes);
     delete other;
   }
+}
+
+TEST(ChunkTest, ChecksumOfZeroIsSentToo) {
+  const std::string data("\xab\x9b\xe0\x9b", 4);
+  ASSERT_EQ(Crc32c(AsBytes(data)), 0U);
+  v1::GetTensorResponse response;
+  ASSERT_TRUE(response.ParseFromString(Flatten(Encode(Head(3, 1), {data}))));
+  EXPECT_TRUE(response.chunk().has_crc32c());
+  EXPECT_EQ(response.chunk().crc32c(), 0U);
+  grpc::ByteBuffer message = Encode(Head(3, 1), {data});
+  TF_ASSERT_OK_AND_ASSIGN(const DecodedChunk chunk, DecodeChunk(message));
+  TF_EXPECT_OK(VerifyChecksum(chunk));
+}
+
+TEST(ChunkTest, MessageWithoutDataHasNoChecksum) {
+  v1::Chunk head;
+  head.mutable_header()->set_generation("g1");
+  head.set_confirmed_size_bytes(5);
+  for (const std::vector<std::string>& data : {std::vector<std::string>{}, {""}, {"", ""}}) {
+    v1::GetTensorResponse response;
+    ASSERT_TRUE(response.ParseFromString(Flatten(Encode(head, data))));
+    EXPECT_FALSE(response.chunk().has_crc32c());
+    EXPECT_EQ(response.chunk().SerializeAsString(), head.SerializeAsString());
+  }
+}
+
+TEST(ChunkTest, GivenChecksumIsSentWithDataAndWithout) {
+  const grpc::Slice data("hello world!");
+  for (const std::uint32_t crc : {0U, 1U, 0xFFFFFFFFU}) {
+    for (const std::span<const grpc::Slice> pieces : {std::span<const grpc::Slice>(), std::span(&data, 1)}) {
+      v1::Chunk head = Head(5, 7);
+      head.set_confirmed_size_bytes(1 << 30);
+      v1::GetTensorResponse response;
+      ASSERT_TRUE(response.ParseFromString(Flatten(EncodeChunk(head, pieces, crc))));
+      ASSERT_TRUE(response.chunk().has_crc32c());
+      EXPECT_EQ(response.chunk().crc32c(), crc);
+      EXPECT_EQ(response.chunk().data(), pieces.empty() ? "" : "hello world!");
+      response.mutable_chunk()->clear_crc32c();
+      response.mutable_chunk()->clear_data();
+      EXPECT_EQ(response.chunk().SerializeAsString(), head.SerializeAsString()) << "the rest is as it was";
+    }
+  }
+}
+
+TEST(ChunkTest, ChecksumOfPiecesIsThatOfTheWhole) {
+  const std::vector<grpc::Slice> pieces = {grpc::Slice("hello"), grpc::Slice(), grpc::Slice(" wo"),
+                                           grpc::Slice("rld!")};
+  EXPECT_EQ(Checksum(pieces), Crc32c(AsBytes("hello world!")));
+  EXPECT_EQ(Checksum({}), 0U);
 }
 
 TEST(ChunkTest, DataIsReferredToNotCopied) {
@@ -113,7 +167,7 @@ TEST(ChunkTest, WhatTheStockClassesWriteIsDecoded) {
   v1::GetTensorResponse response;
   *response.mutable_chunk() = Head(1, 2);
   response.mutable_chunk()->set_data("abc");
-  response.mutable_chunk()->set_data_crc32c(Crc32c(AsBytes("abc")));
+  response.mutable_chunk()->set_crc32c(Crc32c(AsBytes("abc")));
   grpc::ByteBuffer message = InPieces(response.SerializeAsString(), 7);
   TF_ASSERT_OK_AND_ASSIGN(const DecodedChunk chunk, DecodeChunk(message));
   TF_EXPECT_OK(VerifyChecksum(chunk));
@@ -135,7 +189,7 @@ TEST(ChunkTest, UnknownFieldsAreSkipped) {
   chunk += std::string("\x7a\x03\x61\x62\x63", 5);  // data, field 15
   chunk += std::string("\xaa\x06\x02\x68\x69", 5);  // field 101
   v1::Chunk crc;
-  crc.set_data_crc32c(Crc32c(AsBytes("abc")));
+  crc.set_crc32c(Crc32c(AsBytes("abc")));
   chunk += crc.SerializeAsString();
   const std::string bytes = std::string("\x10\x01\x0a", 3) + static_cast<char>(chunk.size()) + chunk;
   grpc::ByteBuffer message = InPieces(bytes, 1000);
@@ -171,6 +225,56 @@ TEST(ChunkTest, SegmentsThatDoNotCoverTheDataAreRefused) {
   }
 }
 
+TEST(ChunkTest, SegmentsWithoutAChecksumAreRefused) {
+  v1::GetTensorResponse response;
+  *response.mutable_chunk() = Head(1, 2);
+  grpc::ByteBuffer without_data = InPieces(response.SerializeAsString(), 7);
+  EXPECT_THAT(DecodeChunk(without_data, StreamContent::kChecksums), StatusIs(kDataLoss, HasSubstr("checksum")));
+  response.mutable_chunk()->set_data("abc");
+  grpc::ByteBuffer with_data = InPieces(response.SerializeAsString(), 7);
+  EXPECT_THAT(DecodeChunk(with_data), StatusIs(kDataLoss, HasSubstr("without a checksum")));
+  response.mutable_chunk()->clear_segments();
+  grpc::ByteBuffer nowhere = InPieces(response.SerializeAsString(), 7);
+  EXPECT_THAT(DecodeChunk(nowhere), StatusIs(kDataLoss)) << "data that belongs nowhere";
+}
+
+TEST(ChunkTest, ChecksumsWithoutDataAreDecoded) {
+  for (const std::uint32_t crc : {0U, 0x12345678U}) {
+    for (const std::int64_t size : {std::int64_t{1}, std::int64_t{1} << 20, std::int64_t{1} << 62}) {
+      grpc::ByteBuffer message = EncodeChunk(Head(size, 1), {}, crc);
+      TF_ASSERT_OK_AND_ASSIGN(const DecodedChunk chunk, DecodeChunk(message, StreamContent::kChecksums));
+      EXPECT_EQ(chunk.head->crc32c(), crc);
+      EXPECT_EQ(chunk.head->segments(0).size_bytes(), size);
+      EXPECT_EQ(chunk.data_size_bytes, 0);
+      EXPECT_TRUE(chunk.data.empty());
+      EXPECT_THAT(DecodeChunk(message), StatusIs(kDataLoss)) << "where data was requested";
+    }
+  }
+}
+
+TEST(ChunkTest, DataWhereChecksumsWereRequestedIsRefused) {
+  grpc::ByteBuffer message = Encode(Head(5, 7), {"hello world!"});
+  EXPECT_THAT(DecodeChunk(message, StreamContent::kChecksums), StatusIs(kDataLoss, HasSubstr("only checksums")));
+  grpc::ByteBuffer nowhere = Encode(v1::Chunk(), {"a"});
+  EXPECT_THAT(DecodeChunk(nowhere, StreamContent::kChecksums), StatusIs(kDataLoss, HasSubstr("only checksums")));
+}
+
+TEST(ChunkTest, EmptySegmentsAmongChecksumsAreRefused) {
+  for (const auto& [first, second] : {std::pair{0, 1}, {1, 0}, {-1, 1}, {1, -1}}) {
+    grpc::ByteBuffer message = EncodeChunk(Head(first, second), {}, 0);
+    EXPECT_THAT(DecodeChunk(message, StreamContent::kChecksums), StatusIs(kDataLoss, HasSubstr("empty segment")));
+  }
+}
+
+TEST(ChunkTest, MessageWithoutSegmentsIsDecodedAmongChecksums) {
+  v1::Chunk head;
+  head.set_confirmed_size_bytes(7);
+  grpc::ByteBuffer message = EncodeChunk(head, {});
+  TF_ASSERT_OK_AND_ASSIGN(const DecodedChunk chunk, DecodeChunk(message, StreamContent::kChecksums));
+  EXPECT_EQ(chunk.head->confirmed_size_bytes(), 7);
+  EXPECT_FALSE(chunk.head->has_crc32c());
+}
+
 TEST(ChunkTest, DataTwiceIsRefused) {
   std::string chunk = Head(1, 2).SerializeAsString();
   chunk += std::string("\x7a\x03\x61\x62\x63\x7a\x03\x61\x62\x63", 10);
@@ -184,8 +288,10 @@ TEST(ChunkTest, WhatIsNotAMessageIsRefused) {
   for (int i = 0; i < 2000; ++i) {
     grpc::ByteBuffer message = InPieces(random.Bytes(random.Below(64)), 1 + random.Below(16));
     // Random bytes may be a valid message without data; they must not be taken for data.
-    const auto chunk = DecodeChunk(message);
-    EXPECT_EQ(chunk.ok() ? chunk->data_size_bytes : 0, 0);
+    for (const StreamContent content : {StreamContent::kData, StreamContent::kChecksums}) {
+      const auto chunk = DecodeChunk(message, content);
+      EXPECT_EQ(chunk.ok() ? chunk->data_size_bytes : 0, 0);
+    }
   }
 }
 

@@ -13,11 +13,12 @@ namespace tensorferry {
 struct ModelInfo {
   // The path relative to the root; "." is the root itself.
   std::string name;
-  // Whether it can be fetched from; if not, `reason` says why and the rest is unset. If so, `reason` says why what has
-  // taken the model's place on the server cannot be fetched, or nothing.
+  // True if it can be fetched from. If not, `error` says why, and the rest is unset.
   bool ready = false;
-  std::string reason;
-  // The token for the model's exact bytes, equal on every server that holds equal bytes.
+  std::string error;
+  // Why the replacement of a ready model cannot be served, so that the previous version is; else empty.
+  std::string replacement_error;
+  // The token for the model's bytes, equal on every server that holds equal bytes.
   std::string generation;
   std::int64_t tensor_count = 0;
   std::int64_t file_count = 0;
@@ -33,17 +34,31 @@ struct FileInfo {
   std::string name;
   Kind kind = Kind::kCompanion;
   std::int64_t size_bytes = 0;
-  // A token for this file's bytes, equal wherever the bytes are equal.
-  std::string fingerprint;
+  // Like a generation, but for this file alone: equal wherever the bytes are equal.
+  std::string digest;
   // The `__metadata__` of a safetensors file.
   std::map<std::string, std::string> metadata;
 };
 
-// What a model is made of.
+// The files of a model, and its totals.
 struct ModelMetadata {
   ModelInfo model;
+  // One token over name, size and digest of all files.
+  std::string tree_digest;
   // Ordered by name.
   std::vector<FileInfo> files;
+};
+
+// The reliable record of a file: the checksums of its blocks.
+struct FileManifest {
+  static constexpr std::int64_t kBlockBytes = std::int64_t{1} << 20;
+
+  std::string name;
+  std::string digest;
+  std::int64_t size_bytes = 0;
+  // The CRC-32C of each aligned MiB; the last block may be shorter.
+  std::vector<std::uint32_t> block_crc32c;
+  friend bool operator==(const FileManifest&, const FileManifest&) = default;
 };
 
 }  // namespace tensorferry

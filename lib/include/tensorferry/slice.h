@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -43,6 +44,11 @@ struct SliceSpec {
 
   friend bool operator==(const SliceSpec&, const SliceSpec&) = default;
 };
+
+// Returns the slice of a tensor of that shape that belongs to rank `rank` of `world_size`, cut along `dimension` as
+// torch.chunk cuts: parts are rounded up, so that the last ones may be smaller or empty. A negative dimension counts
+// from the end. If the dimension does not exist, or the rank is not in [0, world_size), every fetch refuses the slice.
+SliceSpec Shard(std::span<const std::int64_t> shape, int dimension, int rank, int world_size);
 
 }  // namespace tensorferry
 

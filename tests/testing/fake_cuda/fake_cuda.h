@@ -2,17 +2,17 @@
 #ifndef TENSORFERRY_TESTS_TESTING_FAKE_CUDA_FAKE_CUDA_H_
 #define TENSORFERRY_TESTS_TESTING_FAKE_CUDA_FAKE_CUDA_H_
 
-#include <cuda.h>
-
 #include <chrono>
 #include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
 
+#include "client/cuda/driver_api.h"
+
 namespace tensorferry::test {
 
-// What a program holds of a device.
+// The resources of the driver that a program holds.
 struct CudaHoldings {
   int contexts = 0;  // retained
   int streams = 0;
@@ -23,46 +23,46 @@ struct CudaHoldings {
   bool operator==(const CudaHoldings&) const = default;
 };
 
-// A driver (libcuda.so.1) for two devices in host memory, which a test can make slow, stuck or faulty. Copies are done
-// late: by a thread for each stream, when it gets to them, from what the source holds then. Device memory cannot be
-// touched by the host; allocations lie side by side, and no address is given twice. What a real driver would refuse, or
-// suffer from, is refused and remembered as a violation; what is left of those, and of what was not given back, is
-// printed when the program ends. Safe for concurrent use.
+// A driver (libcuda.so.1) for two devices in host memory, which a test can make slow, stuck or faulty. A thread for
+// each stream copies late, and copies what the source holds then. The host cannot touch device memory. Allocations are
+// adjacent, and no address is used twice. Misuse that a real driver refuses, or does not survive, is refused and
+// recorded as a violation. At the end of the program, violations and resources that were not released are printed. Safe
+// for concurrent use.
 //
-// Programs that are no test are told by the environment: FAKE_CUDA_MAX_DELAY_US, as SetMaxDelay; FAKE_CUDA_NO_DEVICE:
-// there is none.
+// Programs that are not tests use the environment: FAKE_CUDA_MAX_DELAY_US, as SetMaxDelay; FAKE_CUDA_NO_DEVICE: there
+// is no device.
 class FakeCuda {
  public:
   virtual ~FakeCuda() = default;
 
-  // The one that whoever loads libcuda.so.1 gets in this program.
+  // Returns the driver that loading libcuda.so.1 gives in this program.
   static FakeCuda& Get();
 
-  // Forgets faults, counts of calls and violations, and makes the devices fast and large again.
+  // Resets faults, counts of calls and violations, and makes the devices fast and large again.
   virtual void Reset() = 0;
 
-  // The `index`th call of `function` from now on, counted from 0, fails with `result`, and so do the next, `times` in
-  // all. A function that gives something back does that all the same, and a copy may, as CUDA's do: their errors are
-  // those of work before. Empty: none does.
-  virtual void FailCall(const std::string& function, int index, CUresult result, int times = 1) = 0;
-  // The same of the `index`th copy when it is done: its context is lost then, and says so to every call.
-  virtual void FailCopy(int index, CUresult result) = 0;
-  // Whether the fault of either of them has happened.
+  // Makes the `index`th call of `function` from now on, counted from 0, fail with `result`, and those after it, `times`
+  // in all. As in CUDA the error may be that of earlier work: a function that releases something still does, and a copy
+  // may still run. An empty `function` ends this.
+  virtual void FailCall(const std::string& function, int index, cuda::CUresult result, int times = 1) = 0;
+  // Makes the `index`th copy fail on the device. Its context is lost then, and every call returns `result`.
+  virtual void FailCopy(int index, cuda::CUresult result) = 0;
+  // Returns true if the fault of either has happened.
   virtual bool failed() const = 0;
 
-  // Every operation takes a random time up to this.
+  // Makes every operation take a random time up to `delay`.
   virtual void SetMaxDelay(std::chrono::microseconds delay) = 0;
   // A stuck device does nothing at all.
   virtual void SetStuck(bool stuck) = 0;
-  // What each device has; default: 8 GiB.
+  // Sets the memory of each device; default: 8 GiB.
   virtual void SetDeviceBytes(std::int64_t size_bytes) = 0;
 
   virtual std::map<std::string, int> calls() const = 0;
   virtual CudaHoldings holdings() const = 0;
   virtual std::vector<std::string> violations() const = 0;
-  // Copies to devices that were asked for and are still to be done. A device that is lost does none.
-  virtual int copies_under_way() const = 0;
-  // Copies from and to host memory that is not pinned: right, but slow.
+  // The copies to devices that are submitted and not done. A lost device does none.
+  virtual int pending_copies() const = 0;
+  // The copies to a device from host memory that is not pinned: correct, but slow.
   virtual int pageable_copies() const = 0;
   virtual std::int64_t pinned_bytes() const = 0;
 };

@@ -31,11 +31,11 @@ FakeDriver::FakeDriver() : device_bytes(kDeviceBytes) {
   if (const char* delay = std::getenv("FAKE_CUDA_MAX_DELAY_US"))
     max_delay_ = std::chrono::microseconds(std::atoi(delay));
   if (std::getenv("FAKE_CUDA_NO_DEVICE") != nullptr) {
-    FailCall("cuInit", 0, CUDA_ERROR_NO_DEVICE, std::numeric_limits<int>::max());
+    FailCall("cuInit", 0, cuda::CUDA_ERROR_NO_DEVICE, std::numeric_limits<int>::max());
   }
   void* const addresses = ::mmap(nullptr, kAddresses, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (addresses == MAP_FAILED) return;
-  next_address_ = reinterpret_cast<CUdeviceptr>(addresses);
+  next_address_ = reinterpret_cast<cuda::CUdeviceptr>(addresses);
   end_of_addresses_ = next_address_ + kAddresses;
 }
 
@@ -64,7 +64,7 @@ void FakeDriver::Reset() {
   device_bytes = kDeviceBytes;
 }
 
-void FakeDriver::FailCall(const std::string& function, int index, CUresult result, int times) {
+void FakeDriver::FailCall(const std::string& function, int index, cuda::CUresult result, int times) {
   const std::lock_guard lock(mutex);
   failing_function_ = function;
   calls_until_failure_ = index;
@@ -73,7 +73,7 @@ void FakeDriver::FailCall(const std::string& function, int index, CUresult resul
   failed_ = false;
 }
 
-void FakeDriver::FailCopy(int index, CUresult result) {
+void FakeDriver::FailCopy(int index, cuda::CUresult result) {
   const std::lock_guard lock(mutex);
   copies_until_failure_ = index;
   failure_ = result;
@@ -123,10 +123,10 @@ std::vector<std::string> FakeDriver::violations() const {
   return violations_;
 }
 
-int FakeDriver::copies_under_way() const {
+int FakeDriver::pending_copies() const {
   const std::lock_guard lock(mutex);
   int sum = 0;
-  for (const FakeDevice& device : devices) sum += device.lost == CUDA_SUCCESS ? device.copies_under_way : 0;
+  for (const FakeDevice& device : devices) sum += device.lost == cuda::CUDA_SUCCESS ? device.pending_copies : 0;
   return sum;
 }
 
@@ -142,30 +142,30 @@ std::int64_t FakeDriver::pinned_bytes() const {
   return sum;
 }
 
-CUresult FakeDriver::Enter(const char* function) {
+cuda::CUresult FakeDriver::Enter(const char* function) {
   const std::lock_guard lock(mutex);
   ++calls_[function];
   const std::string_view name(function);
   if (!initialized && name != "cuInit" && !name.starts_with("cuGetError")) {
-    return Violation(CUDA_ERROR_NOT_INITIALIZED, std::string(function) + " before cuInit");
+    return Violation(cuda::CUDA_ERROR_NOT_INITIALIZED, std::string(function) + " before cuInit");
   }
-  if (failing_function_ != function || calls_until_failure_-- > 0 || failures_left_-- <= 0) return CUDA_SUCCESS;
+  if (failing_function_ != function || calls_until_failure_-- > 0 || failures_left_-- <= 0) return cuda::CUDA_SUCCESS;
   failed_ = true;
   return failure_;
 }
 
-CUresult FakeDriver::Violation(CUresult result, const std::string& what) {
+cuda::CUresult FakeDriver::Violation(cuda::CUresult result, const std::string& what) {
   violations_.push_back(what);
   return result;
 }
 
-CUdeviceptr FakeDriver::TakeAddresses(std::size_t size) {
+cuda::CUdeviceptr FakeDriver::TakeAddresses(std::size_t size) {
   const std::size_t taken = (size + kAlignment - 1) / kAlignment * kAlignment;
   if (taken > end_of_addresses_ - next_address_) return 0;
   return std::exchange(next_address_, next_address_ + taken);
 }
 
-const FakeAllocation* FakeDriver::FindAllocation(CUdeviceptr pointer, CUdeviceptr* start) const {
+const FakeAllocation* FakeDriver::FindAllocation(cuda::CUdeviceptr pointer, cuda::CUdeviceptr* start) const {
   auto behind = allocations.upper_bound(pointer);
   if (behind == allocations.begin()) return nullptr;
   const auto& [base, allocation] = *--behind;
@@ -183,51 +183,52 @@ bool FakeDriver::IsPinned(const void* pointer, std::size_t size) const {
   return skipped < base_size && size <= base_size - skipped;
 }
 
-CUresult FakeDriver::FindStream(CUstream stream, FakeDevice* current, std::shared_ptr<FakeStream>* found) {
-  if (stream == nullptr || stream == CU_STREAM_LEGACY) {
+cuda::CUresult FakeDriver::FindStream(cuda::CUstream stream, FakeDevice* current, std::shared_ptr<FakeStream>* found) {
+  if (stream == nullptr || stream == cuda::LegacyStream()) {
     if (current->default_stream == nullptr) current->default_stream = MakeStream();
     *found = current->default_stream;
-    return CUDA_SUCCESS;
+    return cuda::CUDA_SUCCESS;
   }
   const auto owned = streams.find(stream);
-  if (owned == streams.end()) return Violation(CUDA_ERROR_INVALID_HANDLE, "a stream that is none");
-  if (owned->second.device != current) return Violation(CUDA_ERROR_INVALID_HANDLE, "a stream of another context");
+  if (owned == streams.end()) return Violation(cuda::CUDA_ERROR_INVALID_HANDLE, "a stream that is none");
+  if (owned->second.device != current) return Violation(cuda::CUDA_ERROR_INVALID_HANDLE, "a stream of another context");
   *found = owned->second.stream;
-  return CUDA_SUCCESS;
+  return cuda::CUDA_SUCCESS;
 }
 
-CUresult FakeDriver::Copy(const char* function, bool to_device, CUdeviceptr pointer, std::byte* host, std::size_t size,
-                          CUstream stream) {
-  const CUresult failure = Enter(function);
+cuda::CUresult FakeDriver::Copy(const char* function, bool to_device, cuda::CUdeviceptr pointer, std::byte* host,
+                                std::size_t size, cuda::CUstream stream) {
+  const cuda::CUresult failure = Enter(function);
   const std::lock_guard lock(mutex);
-  if (failure != CUDA_SUCCESS && random_() % 2 == 0) return failure;
+  if (failure != cuda::CUDA_SUCCESS && random_() % 2 == 0) return failure;
   FakeDevice* device = nullptr;
-  if (const CUresult result = CurrentDevice(function, &device); result != CUDA_SUCCESS) return result;
-  CUdeviceptr start = 0;
+  if (const cuda::CUresult result = CurrentDevice(function, &device); result != cuda::CUDA_SUCCESS) return result;
+  cuda::CUdeviceptr start = 0;
   const FakeAllocation* const allocation = FindAllocation(pointer, &start);
   if (allocation == nullptr || size == 0 || size > allocation->size - (pointer - start)) {
-    return Violation(CUDA_ERROR_INVALID_VALUE, "a copy outside of device memory");
+    return Violation(cuda::CUDA_ERROR_INVALID_VALUE, "a copy outside of device memory");
   }
-  if (allocation->device != device) return Violation(CUDA_ERROR_INVALID_VALUE, "a copy to another device's memory");
-  if (!IsPinned(host, size)) ++pageable_copies_;
+  if (allocation->device != device)
+    return Violation(cuda::CUDA_ERROR_INVALID_VALUE, "a copy to another device's memory");
+  if (to_device && !IsPinned(host, size)) ++pageable_copies_;
   std::shared_ptr<FakeStream> queue;
-  if (const CUresult result = FindStream(stream, device, &queue); result != CUDA_SUCCESS) return result;
+  if (const cuda::CUresult result = FindStream(stream, device, &queue); result != cuda::CUDA_SUCCESS) return result;
   std::byte* const view = allocation->memory + (pointer - start);
   const int counted = to_device ? 1 : 0;
-  device->copies_under_way += counted;
+  device->pending_copies += counted;
   queue->Add([=, this] {
     std::unique_lock work_lock(mutex);
-    if (device->lost == CUDA_SUCCESS && copies_until_failure_-- == 0) {
+    if (device->lost == cuda::CUDA_SUCCESS && copies_until_failure_-- == 0) {
       failed_ = true;
       device->lost = failure_;
     }
-    if (device->lost == CUDA_SUCCESS) {
+    if (device->lost == cuda::CUDA_SUCCESS) {
       work_lock.unlock();
       // Neither side is freed before this is done.
       std::memcpy(to_device ? view : host, to_device ? host : view, size);
       work_lock.lock();
     }
-    device->copies_under_way -= counted;
+    device->pending_copies -= counted;
   });
   return failure;
 }

@@ -19,14 +19,14 @@ struct FakeDevice {
   int ordinal = 0;
   int retained = 0;
   std::int64_t allocated_bytes = 0;
-  int copies_under_way = 0;  // to it
-  CUresult lost = CUDA_SUCCESS;
+  int pending_copies = 0;  // to this device
+  cuda::CUresult lost = cuda::CUDA_SUCCESS;
   std::shared_ptr<FakeStream> default_stream;
 };
 
 struct FakeAllocation {
   std::size_t size = 0;
-  std::byte* memory = nullptr;  // where the host can get at it
+  std::byte* memory = nullptr;  // as the host sees it
   FakeDevice* device = nullptr;
 };
 
@@ -40,7 +40,7 @@ struct OwnedStream {
   std::shared_ptr<FakeStream> stream;
 };
 
-// What the entry points work on. They hold its mutex, except while they wait.
+// The state of the driver. Entry points hold its mutex, except while they wait.
 class FakeDriver final : public FakeCuda {
  public:
   static constexpr int kDevices = 2;
@@ -50,8 +50,8 @@ class FakeDriver final : public FakeCuda {
   ~FakeDriver() override;
 
   void Reset() override;
-  void FailCall(const std::string& function, int index, CUresult result, int times) override;
-  void FailCopy(int index, CUresult result) override;
+  void FailCall(const std::string& function, int index, cuda::CUresult result, int times) override;
+  void FailCopy(int index, cuda::CUresult result) override;
   bool failed() const override;
   void SetMaxDelay(std::chrono::microseconds delay) override;
   void SetStuck(bool stuck) override;
@@ -59,36 +59,36 @@ class FakeDriver final : public FakeCuda {
   std::map<std::string, int> calls() const override;
   CudaHoldings holdings() const override;
   std::vector<std::string> violations() const override;
-  int copies_under_way() const override;
+  int pending_copies() const override;
   int pageable_copies() const override;
   std::int64_t pinned_bytes() const override;
 
-  // To be called by every entry point first: counts the call, and says how it shall fail. Takes the mutex.
-  CUresult Enter(const char* function);
-  // With the mutex held: remembers what no program should do.
-  CUresult Violation(CUresult result, const std::string& what);
-  // With the mutex held: the device whose context is current to this thread, if it is usable.
-  CUresult CurrentDevice(const char* function, FakeDevice** device);
-  // With the mutex held: addresses that nothing can be read from or written to. 0: there are no more.
-  CUdeviceptr TakeAddresses(std::size_t size);
-  // With the mutex held. Null: `pointer` is not device memory.
-  const FakeAllocation* FindAllocation(CUdeviceptr pointer, CUdeviceptr* start) const;
+  // Counts a call and returns the error that it must fail with. Every entry point calls this first. Locks the mutex.
+  cuda::CUresult Enter(const char* function);
+  // Records misuse. Requires the mutex.
+  cuda::CUresult Violation(cuda::CUresult result, const std::string& what);
+  // Finds the device whose context is current to this thread, if it is usable. Requires the mutex.
+  cuda::CUresult CurrentDevice(const char* function, FakeDevice** device);
+  // Reserves addresses that cannot be read or written; returns 0 if there are none left. Requires the mutex.
+  cuda::CUdeviceptr TakeAddresses(std::size_t size);
+  // Returns null if `pointer` is not device memory. Requires the mutex, as do the next two.
+  const FakeAllocation* FindAllocation(cuda::CUdeviceptr pointer, cuda::CUdeviceptr* start) const;
   bool IsPinned(const void* pointer, std::size_t size) const;
-  CUresult FindStream(CUstream stream, FakeDevice* current, std::shared_ptr<FakeStream>* found);
-  // An entry point.
-  CUresult Copy(const char* function, bool to_device, CUdeviceptr pointer, std::byte* host, std::size_t size,
-                CUstream stream);
-  // Returns when no work is left. Without the mutex held.
+  cuda::CUresult FindStream(cuda::CUstream stream, FakeDevice* current, std::shared_ptr<FakeStream>* found);
+  // Queues a copy, as an entry point. Locks the mutex.
+  cuda::CUresult Copy(const char* function, bool to_device, cuda::CUdeviceptr pointer, std::byte* host,
+                      std::size_t size, cuda::CUstream stream);
+  // Returns when no work is left. The mutex must not be held.
   void WaitUntilIdle();
   std::shared_ptr<FakeStream> MakeStream();
 
-  mutable std::mutex mutex;  // guards what follows
+  mutable std::mutex mutex;  // guards all below
   FakeDevice devices[kDevices];
-  std::map<CUdeviceptr, FakeAllocation> allocations;
+  std::map<cuda::CUdeviceptr, FakeAllocation> allocations;
   std::map<const std::byte*, std::size_t> pinned;
-  std::map<CUstream, OwnedStream> streams;
-  std::vector<std::shared_ptr<FakeStream>> retired_streams;  // destroyed, but perhaps not done
-  std::map<CUevent, std::shared_ptr<FakeEvent>> events;
+  std::map<cuda::CUstream, OwnedStream> streams;
+  std::vector<std::shared_ptr<FakeStream>> retired_streams;  // destroyed; may still have work
+  std::map<cuda::CUevent, std::shared_ptr<FakeEvent>> events;
   bool initialized = false;
   std::int64_t device_bytes = 0;
 
@@ -101,12 +101,12 @@ class FakeDriver final : public FakeCuda {
   int calls_until_failure_ = 0;
   int failures_left_ = 0;
   int copies_until_failure_ = -1;
-  CUresult failure_ = CUDA_SUCCESS;
+  cuda::CUresult failure_ = cuda::CUDA_SUCCESS;
   bool failed_ = false;
   std::vector<std::string> violations_;
   int pageable_copies_ = 0;
-  CUdeviceptr next_address_ = 0;
-  CUdeviceptr end_of_addresses_ = 0;
+  cuda::CUdeviceptr next_address_ = 0;
+  cuda::CUdeviceptr end_of_addresses_ = 0;
   std::chrono::microseconds max_delay_{0};
   bool stuck_ = false;
   std::condition_variable unstuck_;

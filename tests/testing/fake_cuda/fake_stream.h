@@ -10,15 +10,15 @@
 
 namespace tensorferry::test {
 
-// A queue of work that a thread of its own does, in order, however long that takes. Safe for concurrent use.
+// A queue of work with its own thread, which does the work in order. Safe for concurrent use.
 class FakeStream {
  public:
-  // `before_each` is called before each piece of work, and may take its time.
+  // `before_each` is called before each piece of work, and may block.
   explicit FakeStream(std::function<void()> before_each)
       : before_each_(std::move(before_each)), thread_([this] { Work(); }) {}
   FakeStream(const FakeStream&) = delete;
   FakeStream& operator=(const FakeStream&) = delete;
-  // Does what is left first.
+  // Does the remaining work first.
   ~FakeStream() {
     {
       const std::lock_guard lock(mutex_);
@@ -41,7 +41,7 @@ class FakeStream {
     return queue_.empty();
   }
 
-  // Returns when there is nothing left.
+  // Returns when no work is left.
   void WaitUntilIdle() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return queue_.empty(); });
@@ -55,7 +55,7 @@ class FakeStream {
       if (queue_.empty()) return;
       lock.unlock();
       before_each_();
-      queue_.front()();  // others only add behind it
+      queue_.front()();  // others only add after it
       lock.lock();
       queue_.pop_front();
       changed_.notify_all();
@@ -63,7 +63,7 @@ class FakeStream {
   }
 
   const std::function<void()> before_each_;
-  std::mutex mutex_;  // guards what follows
+  std::mutex mutex_;  // guards all below
   std::condition_variable changed_;
   std::deque<std::function<void()>> queue_;
   bool ending_ = false;

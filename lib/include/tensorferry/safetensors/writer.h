@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "tensorferry/dtype.h"
 #include "tensorferry/safetensors/header.h"
 
@@ -28,6 +30,11 @@ struct TensorToWrite {
 // Errors: INVALID_ARGUMENT: a tensor whose data has not the size that its dtype and shape say, a name twice, or
 // whatever else Header::Parse would refuse. Otherwise the error of the operating system, with the path.
 absl::Status WriteFile(const std::string& path, std::span<const TensorToWrite> tensors, const Metadata& metadata = {});
+
+// Returns the bytes that come before the data in a file that holds this tensor alone, as WriteFile writes them. The
+// caller writes the data, of `size_bytes`. Errors: INVALID_ARGUMENT: Header::Parse would refuse the file.
+absl::StatusOr<std::string> EncodeFileHead(std::string_view name, Dtype dtype, std::span<const std::int64_t> shape,
+                                           std::int64_t size_bytes);
 
 }  // namespace tensorferry::safetensors
 

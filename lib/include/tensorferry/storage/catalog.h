@@ -74,7 +74,7 @@ class Catalog {
   Entries entries_;
 };
 
-// What Find fails with where there is no model of that name; also for a model that a caller is not to know of.
+// The error of Find for a name that no model has; also for a model that a caller must not know of.
 absl::Status NoSuchModel(std::string_view name);
 
 }  // namespace tensorferry

@@ -8,19 +8,19 @@
 
 namespace tensorferry {
 
-// How the token for a safetensors file's bytes is made.
-enum class FingerprintMode : char {
-  // Of the header, the size, samples of every tensor, and the file's SHA-256 where that is known without reading all of
-  // it: from a .sha256 file beside it, or from the name of a Hugging Face cache's blob.
-  kSampled,
-  // Of all bytes. A file whose known SHA-256 is another one is not served.
+// How much of a safetensors file is verified before it is served. Digests and generations do not depend on it.
+enum class Verify : char {
+  // The header, against the format's rules and the file's size.
+  kHeaders,
+  // All bytes: they must be readable. If the file's SHA-256 is known, from a .sha256 file next to it or from the name
+  // of a Hugging Face cache's blob, a file with another one is not served.
   kFull,
 };
 
 // How files are loaded.
 struct LoadOptions {
   safetensors::Limits limits = {};
-  FingerprintMode fingerprint = FingerprintMode::kSampled;
+  Verify verify = Verify::kHeaders;
   // Ends a load that is running, with CANCELLED.
   std::stop_token stop = {};
 };

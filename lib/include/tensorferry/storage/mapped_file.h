@@ -54,19 +54,21 @@ class MappedFile {
   const std::string& path() const { return path_; }
   // For pread; owned by this object.
   int fd() const { return fd_.get(); }
-  // What the file was when it was mapped.
+  // The file as it was when it was mapped.
   const FileIdentity& identity() const { return identity_; }
+  // Identifies this object: no other one, of this process or of any other, ever has the same.
+  const std::string& instance() const { return instance_; }
 
   // ABORTED if the file is no longer what it was when it was mapped: truncated, grown or written to, or if pages of it
   // could not be read.
   absl::Status CheckUnchanged() const;
 
-  // Whether pages of the mapping could not be read, so that there are zeros now (bus_errors.h). The file itself may be
-  // sound, and can be mapped anew.
+  // Returns true if pages of the mapping could not be read, so that there are zeros now (bus_errors.h). The file itself
+  // may be sound, and can be mapped again.
   bool damaged() const;
 
   static constexpr std::int64_t kBlockBytes = std::int64_t{1} << 20;
-  // Whether [offset, offset + size) is a block, no more and no less.
+  // Returns true if [offset, offset + size) is a block, no more and no less.
   static bool IsBlock(std::int64_t offset, std::int64_t size_bytes) {
     return offset % kBlockBytes == 0 && size_bytes == kBlockBytes;
   }
@@ -75,20 +77,19 @@ class MappedFile {
   // is first asked for, or the block is first read, and kept: if the block's pages change afterwards, the checksum does
   // not, so that whoever receives them with it notices.
   std::uint32_t BlockChecksum(std::int64_t index) const;
-  // Whether it was.
+  // Returns true if it was taken.
   bool HasBlockChecksum(std::int64_t index) const;
 
   // Reads block `index` into `block` (kBlockBytes), waiting for the disk, without touching the mapping; returns its
   // checksum as above. Errors: DATA_LOSS if the file has shrunk, or the disk failed.
   absl::StatusOr<std::uint32_t> ReadBlock(std::int64_t index, std::span<std::byte> block) const;
 
-  // Whether block `index` can be sent without any wait or work: its checksum was taken, its pages were populated once,
-  // and are in memory as far as the system says, which it does only to those who own the file or may write it; others
-  // hear no.
+  // Returns true if block `index` can be sent without any wait or work: its checksum was taken, its pages were
+  // populated once, and they are in memory. The system says so only to those who own the file or may write it: false
+  // for others.
   bool BlockIsReady(std::int64_t index) const;
 
-  // Whether the byte at `offset`, which must lie inside the file, is neither in the page cache nor anywhere else where
-  // the system could have it at once. No, where the file system cannot say.
+  // Returns true if reading the byte at `offset`, which must be inside the file, would wait for I/O; false if unknown.
   bool MustWaitFor(std::int64_t offset) const;
 
   // Brings [offset, offset + size) into the page cache, waiting for the disk, without touching the mapping. Whatever
@@ -104,7 +105,7 @@ class MappedFile {
   MappedFile(UniqueFd fd, std::string path, FileIdentity identity, std::span<const std::byte> bytes,
              bool knows_residency);
 
-  // What is known of a block: its checksum and, above it, a bit that says that it was taken, and one that says that the
+  // The state of a block: its checksum and, above it, a bit that says that it was taken, and one that says that the
   // block's pages were in the mapping.
   static constexpr std::uint64_t kTaken = std::uint64_t{1} << 32;
   static constexpr std::uint64_t kPopulated = std::uint64_t{1} << 33;
@@ -116,6 +117,7 @@ class MappedFile {
   std::string path_;
   FileIdentity identity_;
   std::span<const std::byte> bytes_;
+  const std::string instance_;
   const bool knows_residency_;                                  // mincore tells the truth
   mapping_table::Entry* const mapping_;                         // null if there are no bytes
   const std::unique_ptr<std::atomic<std::uint64_t>[]> blocks_;  // those that are whole

@@ -17,13 +17,15 @@
 
 namespace tensorferry {
 
-// A file of a model: its name within the model's directory, and the token for its bytes.
+// A file of a model.
 struct ModelFile {
   enum class Kind { kSafetensors, kIndex, kCompanion };
 
+  // The name within the model's directory.
   std::string name;
   Kind kind = Kind::kCompanion;
-  std::string fingerprint;
+  // The token for the file's bytes. Of safetensors it is made of samples: see lib/README.md.
+  std::string digest;
   std::shared_ptr<const MappedFile> file;
   // Only of kSafetensors.
   std::shared_ptr<const SafetensorsFile> tensors;
@@ -55,8 +57,14 @@ class Model {
   std::int64_t safetensors_file_count() const;
   // The bytes of all tensors together.
   std::int64_t size_bytes() const { return size_bytes_; }
-  // The token for the exact bytes: of the safetensors files and the index, not of the companions.
+  // The token for the bytes of the safetensors files and the index. Equal bytes have equal generations, and different
+  // bytes nearly always have different ones.
   const std::string& generation() const { return generation_; }
+  // One token over name, size and digest of all files, the companions included.
+  const std::string& tree_digest() const { return tree_digest_; }
+  // Identifies what the safetensors files and the index are opened as. Two models have equal instances exactly if they
+  // consist of the same MappedFiles; those of other processes never have.
+  const std::string& instance() const { return instance_; }
 
   // The tensor with that place in the (bytewise) order of names.
   TensorRef tensor(std::size_t index) const;
@@ -79,6 +87,8 @@ class Model {
   std::vector<Place> tensors_;  // ordered by name
   std::int64_t size_bytes_ = 0;
   std::string generation_;
+  std::string tree_digest_;
+  std::string instance_;
 };
 
 }  // namespace tensorferry
