@@ -4,30 +4,43 @@ set -euo pipefail
 
 usage() {
   cat <<'END'
-usage: tests/run.sh [--preset PRESET] [CTEST ARGUMENT...]
+usage: tests/run.sh [--preset PRESET] [--soak] [CTEST ARGUMENT...]
 
 On a bare Debian 12: installs what the tests need (as root, or with sudo), builds everything and runs every test.
 
   --preset PRESET  what to build and test: release (the default), debug, asan or tsan
+  --soak           run the long tests to their full figures; without it they do a tenth, as in .ci/run
   --help           print this
 
-Other arguments go to ctest, for example: tests/run.sh -R slice --parallel 1
+Other arguments, which come last, go to ctest, for example: tests/run.sh --soak -R slice --parallel 1
+
+The test of compatibility with the previous release is skipped unless tests/previous.sh has built that.
 END
 }
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 preset=release
-if [[ ${1:-} == --preset ]]; then
-  preset=${2:-}
-  shift $(($# > 1 ? 2 : 1))
-elif [[ ${1:-} == --preset=* ]]; then
-  preset=${1#--preset=}
-  shift
-fi
-if [[ ${1:-} == --help || ${1:-} == -h ]]; then
-  usage
-  exit
-fi
+while (($# > 0)); do
+  case "$1" in
+    --preset)
+      preset=${2:-}
+      shift $(($# > 1 ? 2 : 1))
+      ;;
+    --preset=*)
+      preset=${1#--preset=}
+      shift
+      ;;
+    --soak)
+      export TENSORFERRY_SOAK=1
+      shift
+      ;;
+    --help | -h)
+      usage
+      exit
+      ;;
+    *) break ;;
+  esac
+done
 
 packages=(build test)
 benchmarks=OFF
