@@ -107,7 +107,7 @@ class Assembler {
   std::span<const ExpectedPart> parts() const { return parts_; }
 
  private:
-  // What is known of a part.
+  // The progress of a part.
   struct State {
     std::int64_t next = 0;  // the first byte that is missing
     RunningCrc crc;         // of the bytes before it

@@ -88,7 +88,7 @@ absl::Status ResumingRead::RunStream(Connection& connection, const google::proto
     }
     const std::int64_t before = assembler_.received_bytes();
     absl::Status status = assembler_.Add(*chunk);
-    // What was received before an error stays, and is not requested again.
+    // Bytes received before an error stay, and are not requested again.
     fetch_.AddBytes(assembler_.received_bytes() - before);
     if (status.ok() && has_header) {
       fetch_.tracker().SetInstance(this, assembler_.instance());

@@ -12,8 +12,8 @@ namespace tensorferry::server {
 // command line goes before the environment, and that before the file. What is no flag is an error.
 void AddConfigFile(CLI::App& app);
 
-// What to parse: the arguments of the program, in the order that CLI11 wants, with the file that TENSORFERRYD_CONFIG
-// names, if they name none.
+// Returns the arguments to parse: those of the program, in the order that CLI11 wants, with the file that
+// TENSORFERRYD_CONFIG names, if they name none.
 std::vector<std::string> ArgumentsWithConfigFile(int argc, char** argv);
 
 }  // namespace tensorferry::server

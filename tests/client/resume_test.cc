@@ -65,7 +65,7 @@ std::int64_t BytesBefore(Fault fault, std::int64_t left) {
 
 class ResumeTest : public ::testing::Test {
  protected:
-  // What a server with that fault has.
+  // The bytes of a server with that fault.
   std::string BytesUnder(Fault fault) const {
     if (fault == Fault::kOtherGeneration) return std::string(kBytes, '2');
     std::string bytes = bytes_;

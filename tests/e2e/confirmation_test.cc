@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What on_read_done promises: the read is complete and confirmed. Fetches run in the background against our server in
+// The promise of on_read_done: the read is complete and confirmed. Fetches run in the background against our server in
 // the same process, and files are edited in place under them.
 //
 // TENSORFERRY_SOAK=1 tests with eight times as many bytes and ten times as often.

@@ -152,9 +152,9 @@ class MemorySink final : public Sink {
   Pause* const pause_;
 };
 
-// What happens to the server while the fetch is paused.
+// The change to the server while the fetch is paused.
 enum class Change { kReplacedByRename, kOtherReplica, kRestarted };
-// What is fetched.
+// The kinds of fetch.
 enum class Kind { kTensor, kSlice, kPlan, kFile };
 constexpr std::array kKinds = {Kind::kTensor, Kind::kSlice, Kind::kPlan, Kind::kFile};
 
@@ -356,7 +356,7 @@ class IdentityTest : public ::testing::Test {
 
   // Fetching
 
-  // What a fetch brought.
+  // The outcome of a fetch.
   struct Outcome {
     absl::Status status;
     std::deque<std::string> results;
