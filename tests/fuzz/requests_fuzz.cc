@@ -83,12 +83,13 @@ void CheckStream(absl::StatusOr<StreamPlan> plan, bool checksums_only) {
   Check(announced == plan->header.size_bytes(), "another size than announced");
   const auto in_flight = std::make_shared<InFlightBytes>();
   ChunkSource source(*std::move(plan), IoMode::kMmap, BufferPool::Create(64 << 10), in_flight, nullptr);
+  const wire::StreamContent content = checksums_only ? wire::StreamContent::kChecksums : wire::StreamContent::kData;
   std::int64_t sent = 0;
   while (!source.done()) {
     absl::StatusOr<ChunkSource::Message> message = source.Next();
     Check(message.ok(), "a stream that breaks");
     Check(message->bytes.Length() < (4 << 20), "a message larger than clients accept");
-    const absl::StatusOr<wire::DecodedChunk> chunk = wire::DecodeChunk(message->bytes);
+    const absl::StatusOr<wire::DecodedChunk> chunk = wire::DecodeChunk(message->bytes, content);
     Check(chunk.ok(), "a message that cannot be decoded");
     std::int64_t covered = 0;
     for (const v1::Segment& segment : chunk->head->segments()) {
