@@ -53,7 +53,6 @@ class ParallelFetch {
   // Makes the fetch fail with `status`, unless it has failed before.
   void Fail(const absl::Status& status);
   Progress progress() const { return state_.progress(); }
-  void ReportProgress() { state_.ReportProgress(); }
 
  private:
   // Where a read goes: memory or a sink, once that is open or chosen.
@@ -61,7 +60,7 @@ class ParallelFetch {
     std::int64_t size_bytes = 0;
     std::span<std::byte> memory = {};
     SinkRun* sink = nullptr;
-    // Not null while it is not chosen.
+    // Not null if the read is deferred: chooses the rest when the result is described.
     std::unique_ptr<Destination::Choose> choose = nullptr;
   };
 

@@ -254,7 +254,7 @@ class CompatibilityTests:
         self.assert_target_is_the_model()
 
     def test_pull_that_the_other_release_began_is_completed(self) -> None:
-        # Whether it resumes or begins again is up to it: state of another version is read or discarded, never guessed.
+        # It may resume or begin again: state of another version is read or discarded, never guessed.
         self.interrupt_pull(self.other_client)
         self.cli_succeeds("pull", "model", self.target, server=self.server)
         self.assert_target_is_the_model()
