@@ -58,6 +58,8 @@ class DrainTest(BigTensorFixture):
                 socket.create_connection((host, int(port)), timeout=harness.PATIENCE_SECONDS).close()
             except ConnectionRefusedError:
                 return True
+            except ConnectionResetError:  # it waited to be accepted when the listener closed
+                return False
             return False
 
         harness.wait_until(is_refused, "new connections to be refused")
