@@ -9,18 +9,18 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "client/automatic_connections.h"
-#include "client/connection.h"
-#include "client/credentials.h"
-#include "client/fetch_plan.h"
-#include "client/link.h"
-#include "client/manifest.h"
-#include "client/parallel_fetch.h"
-#include "client/pending_fetch.h"
-#include "client/retry_loop.h"
-#include "client/unary_call.h"
+#include "client/channel/automatic_connections.h"
+#include "client/channel/connection.h"
+#include "client/channel/credentials.h"
+#include "client/channel/failover_channel.h"
+#include "client/channel/retry_loop.h"
+#include "client/channel/unary_call.h"
+#include "client/fetch/manifest.h"
+#include "client/fetch/parallel_fetch.h"
+#include "client/fetch/pending_fetch.h"
+#include "client/fetch/request_planner.h"
+#include "lib/text/quote.h"
 #include "lib/wire/proto_conversion.h"
-#include "tensorferry/quote.h"
 #include "tensorferry/safetensors/header.h"
 
 namespace tensorferry {
@@ -78,7 +78,7 @@ class Client::Impl {
     const int count = automatic ? kMaxAutomaticConnections : options.connections;
     for (int i = 0; i < count; ++i) {
       // The bytes of several servers have to be compared: only those who ask for it stripe a fetch over them.
-      links_.push_back(std::make_unique<Link>(addresses, static_cast<std::size_t>(automatic ? 0 : i), dial));
+      links_.push_back(std::make_unique<FailoverChannel>(addresses, static_cast<std::size_t>(automatic ? 0 : i), dial));
     }
     fetch_links_.links = links_;
     const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
@@ -108,7 +108,7 @@ class Client::Impl {
     return CallWithRetry(*links_.front(), retry_, method, request, deadline, options);
   }
 
-  Link& first_link() { return *links_.front(); }
+  FailoverChannel& first_link() { return *links_.front(); }
   const FetchLinks& fetch_links() const { return fetch_links_; }
   const Retry& retry() const { return retry_; }
 
@@ -130,7 +130,7 @@ class Client::Impl {
   }
 
   const Retry retry_;
-  std::vector<std::unique_ptr<Link>> links_;
+  std::vector<std::unique_ptr<FailoverChannel>> links_;
   FetchLinks fetch_links_;
 };
 

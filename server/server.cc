@@ -20,10 +20,10 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "server/listen_address.h"
-#include "server/listening_sockets.h"
+#include "lib/text/quote.h"
+#include "server/net/listen_address.h"
+#include "server/net/listening_sockets.h"
 #include "server/security/security.h"
-#include "tensorferry/quote.h"
 
 namespace tensorferry::server {
 namespace {
@@ -41,9 +41,9 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
   }
 };
 
-void Configure(grpc::ServerBuilder& builder, const Options& options) {
+void Configure(grpc::ServerBuilder& builder, const ServerOptions& options) {
   // How much of a stream may wait in gRPC while its next message is asked for (ChunkStream).
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, static_cast<int>(options.chunk_bytes));
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, static_cast<int>(options.stream.chunk_bytes));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_streams_per_connection);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, 600'000);
@@ -77,9 +77,10 @@ int DefaultNetworkThreads() { return std::clamp(static_cast<int>(std::thread::ha
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, std::shared_ptr<const Catalog> catalog,
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
+                                                      std::shared_ptr<const Catalog> catalog,
                                                       std::shared_ptr<Metrics> metrics) {
-  absl::StatusOr<Security> security = OpenSecurity(options, *metrics);
+  absl::StatusOr<Security> security = OpenSecurity(options.security, options.listen, *metrics);
   if (!security.ok()) return security.status();
   std::unique_ptr<Server> server(
       new Server(options, std::move(catalog), std::move(security->access), std::move(metrics)));
@@ -99,13 +100,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, st
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, server->credentials_);
   builder.RegisterService(&server->service_);
   builder.RegisterService(&server->health_);
-  builder.RegisterAsyncGenericService(&server->unknown_methods_.service());
   server->loops_.emplace(builder, options.network_threads > 0 ? options.network_threads : DefaultNetworkThreads());
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr) return absl::InternalError("gRPC cannot make a server of these settings");
   server->service_.Serve(*server->loops_);
   server->health_.Serve(*server->loops_);
-  server->unknown_methods_.Serve(*server->loops_);
   server->loops_->Start();
   server->acceptor_.emplace(*std::move(sockets), [server = server.get()](UniqueFd connection, int socket) {
     grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
@@ -116,14 +115,14 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, st
   return server;
 }
 
-Server::Server(const Options& options, std::shared_ptr<const Catalog> catalog, std::unique_ptr<const Access> access,
-               std::shared_ptr<Metrics> metrics)
+Server::Server(const ServerOptions& options, std::shared_ptr<const Catalog> catalog,
+               std::unique_ptr<const Authorizer> access, std::shared_ptr<Metrics> metrics)
     : metrics_(std::move(metrics)),
-      streams_(options.stream_limits),
-      workers_(options.workers),
+      streams_(options.stream.limits),
+      workers_(options.stream.workers),
       releases_(1),
-      resources_{.io = options.io,
-                 .buffers = BufferPool::Create(options.chunk_bytes),
+      resources_{.io = options.stream.io,
+                 .buffers = BufferPool::Create(options.stream.chunk_bytes),
                  .block_buffers = BufferPool::Create(MappedFile::kBlockBytes),
                  .in_flight_bytes = streams_.in_flight_bytes(),
                  .workers = &workers_,
@@ -133,8 +132,7 @@ Server::Server(const Options& options, std::shared_ptr<const Catalog> catalog, s
       access_(std::move(access)),
       catalog_(std::move(catalog)),
       service_(catalog_, *access_, resources_, options.log_calls),
-      health_(HealthNames()),
-      unknown_methods_(metrics_->rpcs()) {}
+      health_(HealthNames()) {}
 
 Server::~Server() {
   acceptor_.reset();

@@ -14,20 +14,19 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "server/acceptor.h"
-#include "server/chunk_stream.h"
-#include "server/current_catalog.h"
-#include "server/health_service.h"
+#include "lib/catalog/catalog.h"
 #include "server/metrics/metrics.h"
+#include "server/net/acceptor.h"
+#include "server/net/socket_address.h"
 #include "server/options.h"
+#include "server/reload/current_catalog.h"
 #include "server/rpc/event_loops.h"
-#include "server/rpc/unknown_methods.h"
-#include "server/security/access.h"
-#include "server/socket_address.h"
-#include "server/stream_registry.h"
-#include "server/tensor_service.h"
-#include "server/worker_pool.h"
-#include "tensorferry/storage/catalog.h"
+#include "server/rpc/health.h"
+#include "server/security/authorizer.h"
+#include "server/service/tensor_service.h"
+#include "server/stream/chunk_stream.h"
+#include "server/stream/limiter.h"
+#include "server/stream/worker_pool.h"
 
 namespace tensorferry::server {
 
@@ -36,7 +35,8 @@ class Server {
  public:
   // Errors: INVALID_ARGUMENT: an address that cannot be resolved; one that is not loopback, or tokens, with neither TLS
   // nor `insecure`; a certificate, key or token file that is no good; UNAVAILABLE: cannot listen there.
-  static absl::StatusOr<std::unique_ptr<Server>> Start(const Options& options, std::shared_ptr<const Catalog> catalog,
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
+                                                       std::shared_ptr<const Catalog> catalog,
                                                        std::shared_ptr<Metrics> metrics = std::make_shared<Metrics>());
 
   Server(const Server&) = delete;
@@ -65,19 +65,18 @@ class Server {
   long active_streams() const { return streams_.active(); }
 
  private:
-  Server(const Options& options, std::shared_ptr<const Catalog> catalog, std::unique_ptr<const Access> access,
+  Server(const ServerOptions& options, std::shared_ptr<const Catalog> catalog, std::unique_ptr<const Authorizer> access,
          std::shared_ptr<Metrics> metrics);
 
   const std::shared_ptr<Metrics> metrics_;
-  StreamRegistry streams_;
+  StreamLimiter streams_;
   WorkerPool workers_;
   WorkerPool releases_;
   StreamResources resources_;
-  const std::unique_ptr<const Access> access_;
+  const std::unique_ptr<const Authorizer> access_;
   CurrentCatalog catalog_;
   TensorService service_;
   HealthService health_;
-  UnknownMethods unknown_methods_;
   std::shared_ptr<grpc::ServerCredentials> credentials_;
   std::string address_;
   std::vector<SocketAddress> bound_to_;

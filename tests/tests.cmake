@@ -12,6 +12,7 @@ list(APPEND TEST_ENVIRONMENT
   UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
   "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=${CMAKE_CURRENT_SOURCE_DIR}/testing/tsan.supp"
   PYTHONDONTWRITEBYTECODE=1
+  PYTHONPATH=${CMAKE_CURRENT_SOURCE_DIR}/e2e # harness.py and other modules of the tests
   TENSORFERRY_BIN_DIR=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}
   TENSORFERRY_PROTO_DIR=${PROJECT_SOURCE_DIR}/proto)
 
@@ -47,63 +48,104 @@ function(tensorferry_python_test NAME SCRIPT)
   set_tests_properties(${NAME} PROPERTIES ENVIRONMENT "${TEST_ENVIRONMENT};${SHORT_PROGRAMS}" TIMEOUT ${TEST_TIMEOUT})
 endfunction()
 
+# lib
+tensorferry_test(text_test
+  SOURCES lib/text/glob_test.cc lib/text/quote_test.cc
+  LIBRARIES tensorferry::text)
+tensorferry_test(checksum_test
+  SOURCES lib/checksum/crc32c_combine_test.cc lib/checksum/crc32c_test.cc lib/checksum/memcpy_crc32c_test.cc
+          lib/checksum/sha256_test.cc
+  LIBRARIES tensorferry::checksum)
+tensorferry_test(net_test SOURCES lib/net/endpoint_test.cc LIBRARIES tensorferry::net)
+tensorferry_test(files_test SOURCES lib/files/mapped_file_test.cc LIBRARIES tensorferry::files tensorferry::checksum)
 tensorferry_test(tensor_test
-  SOURCES tensor/dtype_test.cc tensor/quote_test.cc tensor/slice_plan_oracle_test.cc tensor/slice_plan_test.cc
-          tensor/slice_test.cc checksum/crc32c_combine_test.cc checksum/crc32c_test.cc
-          checksum/sha256_test.cc
-  LIBRARIES tensorferry::tensor tensorferry::checksum)
+  SOURCES lib/tensor/dtype_test.cc lib/tensor/slice_plan_oracle_test.cc lib/tensor/slice_plan_test.cc
+          lib/tensor/slice_test.cc
+  LIBRARIES tensorferry::tensor)
+tensorferry_test(tls_test SOURCES lib/tls/pem_test.cc LIBRARIES tensorferry::tls tensorferry_test_certificates)
 tensorferry_test(safetensors_test
-  SOURCES safetensors/header_cases_json.cc safetensors/header_cases_tensors.cc safetensors/header_mutation_test.cc
-          safetensors/header_test.cc safetensors/index_test.cc safetensors/name_order_test.cc safetensors/writer_test.cc
+  SOURCES lib/safetensors/file_test.cc lib/safetensors/header_cases_json.cc
+          lib/safetensors/header_cases_tensors.cc lib/safetensors/header_mutation_test.cc
+          lib/safetensors/header_test.cc lib/safetensors/index_test.cc lib/safetensors/model_test.cc
+          lib/safetensors/name_order_test.cc lib/safetensors/writer_test.cc
   LIBRARIES tensorferry::safetensors)
-tensorferry_test(storage_test
-  SOURCES storage/catalog_test.cc storage/catalog_tree_test.cc storage/generation_test.cc storage/instance_test.cc
-          storage/known_digest_test.cc storage/mapped_file_test.cc storage/model_test.cc
-          storage/reload_broken_test.cc storage/reload_test.cc storage/replacement_test.cc
-          storage/safetensors_file_test.cc
+tensorferry_test(catalog_test
+  SOURCES lib/catalog/catalog_test.cc lib/catalog/catalog_tree_test.cc lib/catalog/generation_test.cc
+          lib/catalog/instance_test.cc lib/catalog/known_digest_test.cc lib/catalog/reload_broken_test.cc
+          lib/catalog/reload_test.cc lib/catalog/replacement_test.cc
   LIBRARIES tensorferry::safetensors)
-tensorferry_test(wire_test SOURCES wire/chunk_test.cc wire/retry_info_test.cc LIBRARIES tensorferry::wire tensorferry::checksum)
-tensorferry_test(client_test
-  SOURCES client/assembler_test.cc client/automatic_connections_test.cc client/fetch_plan_test.cc client/read_tracker_test.cc client/resume_test.cc client/retry_policy_test.cc
-          client/checked_copy_test.cc client/checksum_comparison_test.cc client/manifest_test.cc client/running_crc_test.cc
-          testing/fault_server.cc
-  LIBRARIES tensorferry::client tensorferry::wire tensorferry::checksum)
-tensorferry_test(server_test
-  SOURCES server/access_test.cc server/admin_test.cc server/chunk_source_failure_test.cc server/chunk_source_slice_test.cc
-          server/chunk_source_test.cc server/chunk_source_window_test.cc server/chunk_source_checksum_test.cc server/listening_sockets_test.cc server/log_test.cc server/names_test.cc
-          server/token_table_test.cc server/worker_pool_test.cc
-  LIBRARIES tensorferry::server)
-tensorferry_test(security_test
-  SOURCES security/pem_test.cc
-  LIBRARIES tensorferry::security tensorferry_test_certificates)
-tensorferry_test(secure_fetch_test
-  SOURCES e2e/secure_fetch_test.cc
-  LIBRARIES tensorferry::server tensorferry::client tensorferry_test_certificates)
-tensorferry_test(slow_storage_test SOURCES e2e/slow_storage_test.cc LIBRARIES tensorferry::server tensorferry::client)
-tensorferry_test(fetch_test SOURCES e2e/fetch_test.cc LIBRARIES tensorferry::server tensorferry::client)
-tensorferry_test(identity_test
-  SOURCES e2e/identity_test.cc e2e/confirmation_test.cc testing/cutting_proxy.cc
-  LIBRARIES tensorferry::server tensorferry::client)
-tensorferry_test(cut_test
-  SOURCES e2e/cut_test.cc e2e/failover_test.cc testing/cutting_proxy.cc
-  LIBRARIES tensorferry::server tensorferry::client)
-add_subdirectory(cuda)
+tensorferry_test(wire_test
+  SOURCES lib/wire/chunk_test.cc lib/wire/retry_info_test.cc
+  LIBRARIES tensorferry::wire tensorferry::checksum)
 
-tensorferry_python_test(reference_test safetensors/reference_test.py $<TARGET_FILE:tensorferry>)
+# client
+tensorferry_test(client_channel_test
+  SOURCES client/channel/automatic_connections_test.cc client/channel/retry_policy_test.cc
+  LIBRARIES tensorferry::client_channel)
+tensorferry_test(client_fetch_test
+  SOURCES client/fetch/assembler_test.cc client/fetch/checksum_comparison_test.cc client/fetch/manifest_test.cc
+          client/fetch/read_tracker_test.cc client/fetch/request_planner_test.cc client/fetch/resume_test.cc
+          client/fetch/running_crc_test.cc testing/fault_server.cc
+  LIBRARIES tensorferry::client tensorferry::client_fetch)
+add_subdirectory(client/cuda)
+
+# server
+tensorferry_test(server_log_test SOURCES server/log/log_test.cc LIBRARIES tensorferry_server_log)
+tensorferry_test(server_net_test
+  SOURCES server/net/listen_address_test.cc server/net/listening_sockets_test.cc
+  LIBRARIES tensorferry_server_net)
+tensorferry_test(server_security_test
+  SOURCES server/security/authorizer_test.cc server/security/token_table_test.cc
+  LIBRARIES tensorferry_server_security)
+tensorferry_test(server_admin_test
+  SOURCES server/admin/accept_check_test.cc
+  LIBRARIES tensorferry_server_admin)
+tensorferry_test(server_app_test SOURCES server/app/process_state_test.cc LIBRARIES tensorferry_server_app)
+tensorferry_test(server_service_test SOURCES server/service/page_test.cc LIBRARIES tensorferry_server_service)
+tensorferry_test(server_stream_test
+  SOURCES server/stream/chunk_source_checksum_test.cc server/stream/chunk_source_failure_test.cc
+          server/stream/chunk_source_slice_test.cc server/stream/chunk_source_test.cc
+          server/stream/chunk_source_window_test.cc server/stream/worker_pool_test.cc
+  LIBRARIES tensorferry_server_stream tensorferry::wire tensorferry::checksum)
+
+# Server and client in one process.
+set(SERVER_AND_CLIENT tensorferry::server tensorferry::client)
+tensorferry_test(fetch_test SOURCES e2e/fetch/fetch_test.cc LIBRARIES ${SERVER_AND_CLIENT})
+tensorferry_test(identity_test
+  SOURCES e2e/fetch/confirmation_test.cc e2e/fetch/identity_test.cc testing/cutting_proxy.cc
+  LIBRARIES ${SERVER_AND_CLIENT})
+tensorferry_test(cut_test
+  SOURCES e2e/faults/cut_test.cc e2e/faults/failover_test.cc testing/cutting_proxy.cc
+  LIBRARIES ${SERVER_AND_CLIENT})
+tensorferry_test(slow_storage_test SOURCES e2e/faults/slow_storage_test.cc LIBRARIES ${SERVER_AND_CLIENT})
+tensorferry_test(secure_fetch_test
+  SOURCES e2e/tls/secure_fetch_test.cc
+  LIBRARIES ${SERVER_AND_CLIENT} tensorferry_test_certificates)
+
+
+tensorferry_python_test(reference_test lib/safetensors/reference_test.py $<TARGET_FILE:tensorferry>)
 list(APPEND TEST_ENVIRONMENT TENSORFERRY_FAKE_CUDA_DIR=${PROJECT_BINARY_DIR}/tests/fake_cuda)
 # For a real GPU; with little to do also on the fake driver, so that it runs when one is there.
-tensorferry_python_test(cuda_gpu_bench_test e2e/gpu_bench_test.py)
+tensorferry_python_test(cuda_gpu_bench_test e2e/cli/gpu_bench_test.py)
 set_tests_properties(cuda_gpu_bench_test PROPERTIES
   RUN_SERIAL ON TIMEOUT 1200 SKIP_REGULAR_EXPRESSION "not tested on a GPU")
-tensorferry_python_test(cuda_bench_test e2e/gpu_bench_test.py)
+tensorferry_python_test(cuda_bench_test e2e/cli/gpu_bench_test.py)
 set_property(TEST cuda_bench_test APPEND PROPERTY ENVIRONMENT
   LD_LIBRARY_PATH=${PROJECT_BINARY_DIR}/tests/fake_cuda TENSORFERRY_GPU_BENCH_MIB=4)
-foreach(TEST IN ITEMS admin changing_files cli_device cli_errors cli_get cli_list cli_pull compatibility config drain kill
-                      limits listing log memory proto_readme proxy pull_identity real_model reload reload_broken replicas
-                      resume scarce server_process sharded_model slice_oracle slow_network stock_client tls tls_rotation
-                      token)
-  tensorferry_python_test(e2e_${TEST}_test e2e/${TEST}_test.py)
-endforeach()
+
+# Programs as users run them.
+function(tensorferry_e2e_tests FOLDER)
+  foreach(TEST IN LISTS ARGN)
+    tensorferry_python_test(e2e_${TEST}_test e2e/${FOLDER}/${TEST}_test.py)
+  endforeach()
+endfunction()
+tensorferry_e2e_tests(cli cli_device cli_errors cli_get cli_list cli_pull pull_identity)
+tensorferry_e2e_tests(cluster replicas)
+tensorferry_e2e_tests(faults kill limits memory resume scarce slow_network)
+tensorferry_e2e_tests(fetch compatibility listing proto_readme real_model sharded_model slice_oracle stock_client)
+tensorferry_e2e_tests(reload changing_files reload reload_broken)
+tensorferry_e2e_tests(server admin config drain log server_process)
+tensorferry_e2e_tests(tls proxy tls tls_rotation token)
 set_tests_properties(e2e_compatibility_test PROPERTIES SKIP_RETURN_CODE 77) # without tests/previous.sh
 if(NOT TENSORFERRY_SANITIZE)
   # What it links would need the sanitizer, too.

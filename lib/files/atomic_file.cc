@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tensorferry/files/atomic_file.h"
+#include "lib/files/atomic_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -12,8 +12,8 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include "tensorferry/files/file_io.h"
-#include "tensorferry/quote.h"
+#include "lib/files/file_io.h"
+#include "lib/text/quote.h"
 
 namespace tensorferry {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tensorferry/files/file_io.h"
+#include "lib/files/file_io.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -10,8 +10,8 @@
 #include <string>
 #include <system_error>
 
-#include "tensorferry/files/unique_fd.h"
-#include "tensorferry/quote.h"
+#include "lib/files/unique_fd.h"
+#include "lib/text/quote.h"
 
 namespace tensorferry {
 

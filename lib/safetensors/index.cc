@@ -8,7 +8,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "lib/safetensors/json_reader.h"
-#include "tensorferry/quote.h"
+#include "lib/text/quote.h"
 
 namespace tensorferry::safetensors {
 namespace {

@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "tensorferry/quote.h"
+#include "lib/text/quote.h"
 
 namespace tensorferry::safetensors {
 

@@ -10,8 +10,8 @@
 #include <tuple>
 #include <utility>
 
-#include "tensorferry/files/atomic_file.h"
-#include "tensorferry/quote.h"
+#include "lib/files/atomic_file.h"
+#include "lib/text/quote.h"
 
 namespace tensorferry::safetensors {
 namespace {

@@ -8,7 +8,7 @@
 #include <cstddef>
 
 #include "absl/status/status.h"
-#include "tensorferry/quote.h"
+#include "lib/text/quote.h"
 
 namespace tensorferry {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tensorferry/tensor/slice_plan.h"
+#include "tensorferry/slice_plan.h"
 
 #include <fmt/format.h>
 

@@ -11,7 +11,7 @@
 
 #include "absl/status/status.h"
 #include "lib/tensor/checked_math.h"
-#include "tensorferry/quote.h"
+#include "lib/text/quote.h"
 
 namespace tensorferry::wire {
 

@@ -9,8 +9,8 @@
 #include <cerrno>
 #include <string>
 
-#include "tensorferry/files/unique_fd.h"
-#include "tensorferry/quote.h"
+#include "lib/files/unique_fd.h"
+#include "lib/text/quote.h"
 
 namespace tensorferry::server {
 namespace {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "server/socket_address.h"
+#include "server/net/socket_address.h"
 
 namespace tensorferry::server {
 

@@ -14,10 +14,10 @@
 #include <thread>
 #include <utility>
 
-#include "lib/security/address.h"
+#include "lib/net/endpoint.h"
+#include "lib/text/quote.h"
 #include "server/admin/timed_stream.h"
-#include "server/listen_address.h"
-#include "tensorferry/quote.h"
+#include "server/net/listen_address.h"
 
 namespace tensorferry::server {
 namespace {

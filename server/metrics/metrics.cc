@@ -8,10 +8,10 @@
 #include <utility>
 #include <vector>
 
+#include "lib/files/mapped_file.h"
+#include "lib/files/sigbus.h"
 #include "server/metrics/process_metrics.h"
 #include "server/metrics/single_value.h"
-#include "tensorferry/storage/bus_errors.h"
-#include "tensorferry/storage/mapped_file.h"
 #include "tensorferry/version.h"
 
 namespace tensorferry::server {
@@ -83,7 +83,7 @@ std::string Metrics::Text(const Levels& levels) const {
   for (std::size_t i = 0; i < kFaults; ++i) {
     faults.metric.push_back(MetricOf(MetricType::Counter, static_cast<double>(faults_[i]), {{"kind", kFaultNames[i]}}));
   }
-  faults.metric.push_back(MetricOf(MetricType::Counter, static_cast<double>(BusErrorCount()), {{"kind", "bus_error"}}));
+  faults.metric.push_back(MetricOf(MetricType::Counter, static_cast<double>(SigbusCount()), {{"kind", "bus_error"}}));
   families.push_back(std::move(faults));
   if (const std::int64_t expiry = certificate_expiry_; expiry != 0) {
     families.push_back(Gauge("tensorferry_tls_certificate_expiry_timestamp_seconds",

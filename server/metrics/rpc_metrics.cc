@@ -3,7 +3,7 @@
 
 #include <fmt/format.h>
 
-#include "server/log.h"
+#include "server/log/log.h"
 
 namespace tensorferry::server {
 namespace {
@@ -14,13 +14,13 @@ struct Method {
   const char* name;
 };
 
-// In the order of Rpc. The names of methods that we do not have are the clients' to choose: they are no labels.
+// In the order of Rpc.
 constexpr const char* kService = "tensorferry.v1.TensorService";
 constexpr std::array kMethods = {
     Method{"unary", kService, "ListModels"},       Method{"unary", kService, "ListTensors"},
     Method{"unary", kService, "GetMetadata"},      Method{"server_stream", kService, "GetTensor"},
     Method{"server_stream", kService, "GetSlice"}, Method{"server_stream", kService, "GetTensors"},
-    Method{"server_stream", kService, "GetFile"},  Method{"unknown", "unknown", "unknown"},
+    Method{"server_stream", kService, "GetFile"},
 };
 
 // In the order of the numbers, spelled as other languages' servers do.

@@ -19,7 +19,7 @@
 
 namespace tensorferry::server {
 
-// What a call can be of; kUnknown are all methods that the server does not have.
+// The RPCs that are counted.
 enum class Rpc : unsigned char {
   kListModels,
   kListTensors,
@@ -28,7 +28,6 @@ enum class Rpc : unsigned char {
   kGetSlice,
   kGetTensors,
   kGetFile,
-  kUnknown,
 };
 
 // Counts calls, in the series and with the labels that gRPC servers of other languages have. A message costs three
@@ -94,7 +93,7 @@ class RpcMetrics {
   Summary summary() const;
 
  private:
-  static constexpr std::size_t kRpcs = static_cast<std::size_t>(Rpc::kUnknown) + 1;
+  static constexpr std::size_t kRpcs = static_cast<std::size_t>(Rpc::kGetFile) + 1;
   static constexpr std::size_t kCodes = static_cast<std::size_t>(grpc::StatusCode::UNAUTHENTICATED) + 1;
 
   struct Series {

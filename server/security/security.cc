@@ -6,21 +6,22 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "lib/security/address.h"
-#include "server/listen_address.h"
-#include "tensorferry/quote.h"
+#include "lib/net/endpoint.h"
+#include "lib/text/quote.h"
+#include "server/net/listen_address.h"
+#include "server/security/tls.h"
 
 namespace tensorferry::server {
 namespace {
 
 // Plaintext happens on purpose only.
-absl::Status CheckPlaintext(const Options& options) {
+absl::Status CheckPlaintext(const SecurityOptions& options, const std::string& listen) {
   if (!options.tls.certificate.empty() || options.insecure) return absl::OkStatus();
-  if (!IsLoopback(options.listen)) {
+  if (!IsLoopback(listen)) {
     return absl::InvalidArgumentError(fmt::format(
         "cannot listen on {}: it is not a loopback address and there is no TLS (--tls-cert, --tls-key); say "
         "--insecure to serve in plaintext to everybody who reaches it",
-        Quote(options.listen)));
+        Quote(listen)));
   }
   if (!options.token_file.empty()) {
     return absl::InvalidArgumentError(
@@ -29,29 +30,30 @@ absl::Status CheckPlaintext(const Options& options) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> CredentialsFor(const Options& options, Metrics& metrics) {
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> CredentialsFor(const SecurityOptions& options,
+                                                                        Metrics& metrics) {
   if (options.tls.certificate.empty()) return grpc::InsecureServerCredentials();
   return TlsCredentials(options.tls, metrics);
 }
 
-absl::StatusOr<std::unique_ptr<const Access>> AccessFor(const Options& options, Metrics& metrics) {
+absl::StatusOr<std::unique_ptr<const Authorizer>> AccessFor(const SecurityOptions& options, Metrics& metrics) {
   std::unique_ptr<TokenFile> tokens;
   if (!options.token_file.empty()) {
     absl::StatusOr<std::unique_ptr<TokenFile>> opened = TokenFile::Open(options.token_file, metrics);
     if (!opened.ok()) return opened.status();
     tokens = *std::move(opened);
   }
-  return std::make_unique<const Access>(options.allowed_clients, std::move(tokens));
+  return std::make_unique<const Authorizer>(options.allowed_clients, std::move(tokens));
 }
 
 }  // namespace
 
-absl::StatusOr<Security> OpenSecurity(const Options& options, Metrics& metrics) {
-  if (absl::Status status = CheckListenAddress(options.listen); !status.ok()) return status;
-  if (absl::Status status = CheckPlaintext(options); !status.ok()) return status;
+absl::StatusOr<Security> OpenSecurity(const SecurityOptions& options, const std::string& listen, Metrics& metrics) {
+  if (absl::Status status = CheckListenAddress(listen); !status.ok()) return status;
+  if (absl::Status status = CheckPlaintext(options, listen); !status.ok()) return status;
   absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> credentials = CredentialsFor(options, metrics);
   if (!credentials.ok()) return credentials.status();
-  absl::StatusOr<std::unique_ptr<const Access>> access = AccessFor(options, metrics);
+  absl::StatusOr<std::unique_ptr<const Authorizer>> access = AccessFor(options, metrics);
   if (!access.ok()) return access.status();
   return Security{.credentials = *std::move(credentials), .access = *std::move(access)};
 }

@@ -5,24 +5,25 @@
 #include <grpcpp/security/server_credentials.h>
 
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "server/metrics/metrics.h"
-#include "server/options.h"
-#include "server/security/access.h"
+#include "server/security/authorizer.h"
+#include "server/security/options.h"
 
 namespace tensorferry::server {
 
 // What decides who reaches a server, and what for.
 struct Security {
   std::shared_ptr<grpc::ServerCredentials> credentials;
-  std::unique_ptr<const Access> access;
+  std::unique_ptr<const Authorizer> access;
 };
 
-// `metrics` must outlive what it returns.
+// `listen` is the address that the server will listen on. `metrics` must outlive what it returns.
 // Errors: INVALID_ARGUMENT: a malformed address; one that is not loopback, or tokens, with neither TLS nor `insecure`;
 // a certificate, key or token file that is no good; those of reading the files.
-absl::StatusOr<Security> OpenSecurity(const Options& options, Metrics& metrics);
+absl::StatusOr<Security> OpenSecurity(const SecurityOptions& options, const std::string& listen, Metrics& metrics);
 
 }  // namespace tensorferry::server
 

@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "server/log.h"
-#include "tensorferry/quote.h"
+#include "lib/text/quote.h"
+#include "server/log/log.h"
 
 namespace tensorferry::server {
 
@@ -29,7 +29,7 @@ std::shared_ptr<const TokenTable> TokenFile::Current() {
 }
 
 absl::Status TokenFile::Update() {
-  const std::optional<absl::StatusOr<WatchedFiles::Contents>> contents = file_.Poll();
+  const std::optional<absl::StatusOr<ReloadingFiles::Contents>> contents = file_.Poll();
   if (!contents) return absl::OkStatus();
   if (!contents->ok()) {
     return absl::Status(contents->status().code(),

@@ -10,8 +10,8 @@
 
 #include "absl/status/statusor.h"
 #include "server/metrics/metrics.h"
+#include "server/security/reloading_files.h"
 #include "server/security/token_table.h"
-#include "server/security/watched_files.h"
 
 namespace tensorferry::server {
 
@@ -20,8 +20,8 @@ class TokenFile {
  public:
   // `metrics` must outlive the file.
   // Errors: the file cannot be read, or is no token file (TokenTable::Parse), with its path.
-  static absl::StatusOr<std::unique_ptr<TokenFile>> Open(const std::string& path, Metrics& metrics,
-                                                         std::chrono::milliseconds interval = WatchedFiles::kInterval);
+  static absl::StatusOr<std::unique_ptr<TokenFile>> Open(
+      const std::string& path, Metrics& metrics, std::chrono::milliseconds interval = ReloadingFiles::kInterval);
 
   // The tokens to accept now. Where the file has become unreadable or malformed, that is logged, and those before it
   // stay: a slip of the pen locks nobody out. To take the last token back, leave a line of comment.
@@ -39,7 +39,7 @@ class TokenFile {
   const std::string path_;
   Metrics& metrics_;
   std::mutex mutex_;  // guards what follows
-  WatchedFiles file_;
+  ReloadingFiles file_;
   std::shared_ptr<const TokenTable> table_;
 };
 

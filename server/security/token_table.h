@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "server/glob.h"
+#include "lib/text/glob.h"
 #include "server/security/secret_digest.h"
 
 namespace tensorferry::server {

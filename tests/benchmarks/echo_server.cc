@@ -18,7 +18,7 @@
 #include <string>
 
 #include "absl/synchronization/mutex.h"
-#include "tensorferry/storage/mapped_file.h"
+#include "lib/files/mapped_file.h"
 #include "tests/benchmarks/echo.h"
 
 namespace tensorferry::benchmarks {

@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <string>
 
-#include "tensorferry/storage/safetensors_file.h"
+#include "tensorferry/safetensors/file.h"
 #include "tests/benchmarks/worker.h"
 
 int main(int argc, char** argv) {

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "tensorferry/files/unique_fd.h"
+#include "lib/files/unique_fd.h"
 
 namespace tensorferry::benchmarks {
 

@@ -34,7 +34,7 @@ IMAGE_BYTES_MAX = 100_000_000
 def gather(directory: pathlib.Path) -> pathlib.Path:
     """What the image is made of."""
     root = directory / "image"
-    subprocess.run([manifests.REPOSITORY / "deploy/image_root.sh", harness.BIN_DIR, root], check=True,
+    subprocess.run([manifests.REPOSITORY / "deploy/build/image_root.sh", harness.BIN_DIR, root], check=True,
                    stdout=subprocess.DEVNULL)
     return root
 

@@ -21,9 +21,9 @@
 #include <utility>
 #include <vector>
 
-#include "client/assembler.h"
-#include "client/checksum_comparison.h"
-#include "client/manifest.h"
+#include "client/fetch/assembler.h"
+#include "client/fetch/checksum_comparison.h"
+#include "client/fetch/manifest.h"
 #include "lib/checksum/crc32c.h"
 #include "lib/checksum/crc32c_combine.h"
 #include "lib/wire/chunk_decoder.h"

@@ -6,10 +6,10 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
-#include "tensorferry/quote.h"
+#include "lib/text/quote.h"
 #include "tensorferry/safetensors/header.h"
 #include "tests/fuzz/check.h"
-#include "tests/safetensors/parse_file.h"
+#include "tests/lib/safetensors/parse_file.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using tensorferry::fuzz::Check;

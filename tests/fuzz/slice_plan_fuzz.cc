@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "tensorferry/dtype.h"
 #include "tensorferry/slice.h"
-#include "tensorferry/tensor/slice_plan.h"
+#include "tensorferry/slice_plan.h"
 #include "tests/fuzz/check.h"
 #include "tests/testing/slice_oracle.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <tensorferry/client.h>
 #include <tensorferry/cuda.h>
-#include <tensorferry/tensor/slice_plan.h>
+#include <tensorferry/slice_plan.h>
 
 #include <cstdlib>
 #include <iostream>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <tensorferry/storage/model.h>
+#include <tensorferry/safetensors/model.h>
 
 #include <cstddef>
 #include <iostream>

@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "tensorferry/files/unique_fd.h"
+#include "lib/files/unique_fd.h"
 
 namespace tensorferry::test {
 

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <iostream>
 
-#include "tensorferry/storage/catalog.h"
+#include "lib/catalog/catalog.h"
 
 namespace tensorferry::test {
 namespace {
@@ -32,7 +32,7 @@ ServedModel::ServedModel(const std::vector<TensorSpec>& tensors, Random& random)
   directory_.Write(kName, SafetensorsBytes(HeaderJson(tensors), data));
   const auto catalog = ValueOrEnd(Catalog::Load(directory_.path()));
   model_ = ValueOrEnd(catalog->Find(kName));
-  server::Options options;
+  server::ServerOptions options;
   options.listen = "127.0.0.1:0";
   server_ = ValueOrEnd(server::Server::Start(options, catalog));
 }

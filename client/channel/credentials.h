@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_CLIENT_CHANNEL_CREDENTIALS_H_
+#define TENSORFERRY_CLIENT_CHANNEL_CREDENTIALS_H_
+
+#include <grpcpp/security/credentials.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "client/channel/token_source.h"
+#include "tensorferry/security_options.h"
+
+namespace tensorferry {
+
+// How all connections of a client tell whom they talk to, and show who they are.
+struct Credentials {
+  std::shared_ptr<grpc::ChannelCredentials> channel;
+  bool encrypted = false;
+  // The name that the server's certificate must have; empty: the host in the address.
+  std::string server_name;
+  // Calls may pass the proxy that the environment names.
+  bool proxy_from_environment = false;
+  TokenSource tokens;
+};
+
+// No `tls`: plaintext. Errors: INVALID_ARGUMENT: a certificate without its key, files that are not what they should be,
+// a certificate that has expired; those of reading the files.
+absl::StatusOr<std::shared_ptr<const Credentials>> MakeCredentials(const std::optional<TlsOptions>& tls,
+                                                                   const TokenOptions& token,
+                                                                   bool proxy_from_environment);
+
+}  // namespace tensorferry
+
+#endif  // TENSORFERRY_CLIENT_CHANNEL_CREDENTIALS_H_

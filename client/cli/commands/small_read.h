@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_CLIENT_CLI_COMMANDS_SMALL_READ_H_
+#define TENSORFERRY_CLIENT_CLI_COMMANDS_SMALL_READ_H_
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "tensorferry/slice.h"
+#include "tensorferry/tensor_info.h"
+
+namespace tensorferry::cli {
+
+// A read of a few contiguous bytes from the beginning of a tensor.
+struct SmallRead {
+  std::string tensor;
+  std::optional<SliceSpec> slice;
+  std::int64_t size_bytes = 0;
+};
+
+// The read of at most `max_bytes` that comes closest to it, from the smallest tensor that has that many bytes, else
+// from the largest; more only if the tensor's dtype cannot be cut there. `tensors` is not empty. Errors: those of
+// ResultSizeBytes.
+absl::StatusOr<SmallRead> ChooseSmallRead(std::span<const TensorInfo> tensors, std::int64_t max_bytes);
+
+}  // namespace tensorferry::cli
+
+#endif  // TENSORFERRY_CLIENT_CLI_COMMANDS_SMALL_READ_H_

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# deploy/build/image_root.sh PROGRAMS DIR: gathers in DIR, which must not be there, all that the image holds: tensorferryd and
+# tensorferry of the directory PROGRAMS, the libraries that they need, the authorities that --tls trusts, licenses, and
+# which Debian packages these are of, where scanners for vulnerabilities look for that.
+set -euo pipefail
+
+fail() {
+  printf 'image_root.sh: %s\n' "$*" >&2
+  exit 1
+}
+
+(($# == 2)) || fail "say where the programs are, and the directory to make"
+programs=("$1/tensorferryd" "$1/tensorferry")
+root=$2
+license=$(dirname "${BASH_SOURCE[0]}")/../../LICENSE
+authorities=/etc/ssl/certs/ca-certificates.crt
+[[ -f $authorities ]] || fail "$authorities is missing: deploy/packages.sh image"
+
+umask 022
+mkdir "$root"
+mkdir -p "$root/models" "$root/var/lib/dpkg/status.d"
+install -D --strip --target-directory="$root/usr/bin" "${programs[@]}"
+install -D --mode=644 --target-directory="$root/usr/share/doc/tensorferry" "$license"
+
+linked=$(ldd "${programs[@]}")
+if missing=$(grep 'not found' <<<"$linked"); then fail "a library is missing: $missing"; fi
+mapfile -t files < <(sed -nE 's/^.*[[:space:]](\/[^ ]+) \(0x.*$/\1/p' <<<"$linked" | sort -u)
+files+=(/etc/os-release)
+for file in "${files[@]}" "$authorities"; do
+  install -D --mode="$(stat -L -c %a "$file")" "$file" "$root$file"
+done
+
+# /lib is a link to /usr/lib, and packages name either: what is not found is not wrong.
+mapfile -t packages < <(
+  { dpkg-query --search "${files[@]}" "${files[@]/#//usr}" 2>/dev/null || true; } | sed -n 's/: .*//p' | sort -u
+)
+for package in "${packages[@]}" ca-certificates; do
+  name=${package%%:*}
+  dpkg-query --status "$package" >"$root/var/lib/dpkg/status.d/$name"
+  install -D --mode=644 "/usr/share/doc/$name/copyright" "$root/usr/share/doc/$name/copyright"
+done
+
+# The same files give the same layer, whenever they were made.
+find "$root" -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH:-0}" {} +
+du -sh "$root" | sed 's/\t.*/ in the image/'

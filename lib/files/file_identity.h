@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_LIB_FILES_FILE_IDENTITY_H_
+#define TENSORFERRY_LIB_FILES_FILE_IDENTITY_H_
+
+#include <sys/stat.h>
+
+#include "lib/files/mapped_file.h"
+
+namespace tensorferry {
+
+// The identity that a scan sees and the one that an open file keeps must be made alike, or every scan would open every
+// file again.
+inline FileIdentity IdentityOf(const struct stat& stat) {
+  return {.device = stat.st_dev,
+          .inode = stat.st_ino,
+          .size_bytes = stat.st_size,
+          .modified_ns = stat.st_mtim.tv_sec * 1'000'000'000 + stat.st_mtim.tv_nsec};
+}
+
+}  // namespace tensorferry
+
+#endif  // TENSORFERRY_LIB_FILES_FILE_IDENTITY_H_

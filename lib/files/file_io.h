@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_LIB_FILES_FILE_IO_H_
+#define TENSORFERRY_LIB_FILES_FILE_IO_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace tensorferry {
+
+// The status for `error_number` (an errno), for example `cannot open "a/b": No such file or directory`.
+// `action` is a verb phrase such as "cannot open"; the path is quoted.
+absl::Status ErrnoStatus(int error_number, std::string_view action, std::string_view path);
+
+// Reads exactly `destination.size()` bytes at `offset`. Errors: DATA_LOSS if the file ends before that; otherwise those
+// of the operating system. `path` is for messages.
+absl::Status ReadExactly(int fd, std::int64_t offset, std::span<std::byte> destination, std::string_view path);
+
+// The whole content of a regular file of at most `max_bytes`. Errors: INVALID_ARGUMENT: it is larger, or no regular
+// file (opening a FIFO must not wait for its writer); otherwise those of the operating system.
+absl::StatusOr<std::string> ReadSmallFile(const std::string& path, std::int64_t max_bytes);
+
+// Writes all of `data` at `offset`. Errors: those of the operating system. `path` is for messages.
+absl::Status WriteExactly(int fd, std::int64_t offset, std::span<const std::byte> data, std::string_view path);
+
+}  // namespace tensorferry
+
+#endif  // TENSORFERRY_LIB_FILES_FILE_IO_H_

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/net/endpoint.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include <cstddef>
+#include <string>
+
+namespace tensorferry {
+namespace {
+
+// Without the first of these that the address begins with. A list of addresses (ipv4:a,b) is no address here, and a DNS
+// server that is named (dns://server/name) may answer anything.
+std::string_view WithoutScheme(std::string_view address) {
+  for (const std::string_view scheme : {"dns:///", "dns:", "ipv4:", "ipv6:"}) {
+    if (address.starts_with(scheme)) return address.substr(scheme.size());
+  }
+  return address;
+}
+
+}  // namespace
+
+HostPort SplitHostPort(std::string_view address) {
+  address = WithoutScheme(address);
+  const bool in_brackets = address.starts_with('[');
+  const std::size_t host_end = address.find(in_brackets ? ']' : ':');
+  if (host_end == std::string_view::npos) return {.host = address, .port = {}};
+  const std::string_view host = in_brackets ? address.substr(1, host_end - 1) : address.substr(0, host_end);
+  std::string_view port = address.substr(host_end + (in_brackets ? 1 : 0));
+  if (port.empty()) return {.host = host, .port = {}};
+  if (port.front() != ':' || port.rfind(':') != 0) return {.host = address, .port = {}};
+  port.remove_prefix(1);
+  return {.host = host, .port = port};
+}
+
+bool IsLoopback(std::string_view address) {
+  if (IsUnixSocket(address)) return true;
+  const std::string host(SplitHostPort(address).host);
+  if (host == "localhost") return true;
+  in_addr ipv4 = {};
+  if (::inet_pton(AF_INET, host.c_str(), &ipv4) == 1) return ntohl(ipv4.s_addr) >> 24 == 127;
+  in6_addr ipv6 = {};
+  return ::inet_pton(AF_INET6, host.c_str(), &ipv6) == 1 && IN6_IS_ADDR_LOOPBACK(&ipv6);
+}
+
+bool IsUnixSocket(std::string_view address) {
+  return address.starts_with("unix:") || address.starts_with("unix-abstract:");
+}
+
+}  // namespace tensorferry

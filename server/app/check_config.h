@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TENSORFERRY_SERVER_APP_CHECK_CONFIG_H_
+#define TENSORFERRY_SERVER_APP_CHECK_CONFIG_H_
+
+#include "server/app/options.h"
+
+namespace tensorferry::server {
+
+// Says on stdout what a server with these options would find, and on stderr what would keep it from starting. Does not
+// listen. Returns the exit code: 0 if it would start, 1 otherwise.
+int CheckConfig(const Options& options);
+
+}  // namespace tensorferry::server
+
+#endif  // TENSORFERRY_SERVER_APP_CHECK_CONFIG_H_

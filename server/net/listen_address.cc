@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/net/listen_address.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <system_error>
+
+#include "lib/net/endpoint.h"
+#include "lib/text/quote.h"
+
+namespace tensorferry::server {
+absl::Status CheckListenAddress(std::string_view address) {
+  const auto error = [&](std::string_view reason) {
+    return absl::InvalidArgumentError(fmt::format("cannot listen on {}: {}", Quote(address), reason));
+  };
+  if (IsUnixSocket(address)) {
+    // gRPC's clients take what stands there for a host.
+    if (address.starts_with("unix://") && !address.starts_with("unix:///")) {
+      return error("behind unix:// there must be an absolute path");
+    }
+    return address.find(':') + 1 == address.size() ? error("it names no path") : absl::OkStatus();
+  }
+  const auto [host, port] = SplitHostPort(address);
+  if (host.empty() || port.empty()) return error("it is not host:port, [ipv6]:port or unix:PATH");
+  std::uint16_t number = 0;
+  const auto [end, failure] = std::from_chars(port.data(), port.data() + port.size(), number);
+  if (failure != std::errc() || end != port.data() + port.size()) return error("its port is not from 0 to 65535");
+  return absl::OkStatus();
+}
+
+std::string UnixPath(std::string_view address) {
+  const std::string_view path = address.substr(address.find(':') + 1);
+  if (address.starts_with("unix-abstract:")) return '\0' + std::string(path);
+  return std::string(path.starts_with("///") ? path.substr(2) : path);
+}
+
+std::string WithPort(std::string_view address, int port) {
+  if (IsUnixSocket(address)) return std::string(address);
+  return std::string(address.substr(0, address.rfind(':') + 1)) + std::to_string(port);
+}
+
+}  // namespace tensorferry::server
