@@ -10,10 +10,12 @@
 
 #include "absl/status/status.h"
 #include "client/channel/automatic_connections.h"
+#include "client/channel/call_error.h"
 #include "client/channel/connection.h"
 #include "client/channel/credentials.h"
 #include "client/channel/failover_channel.h"
 #include "client/channel/retry_loop.h"
+#include "client/channel/server_address.h"
 #include "client/channel/unary_call.h"
 #include "client/fetch/manifest.h"
 #include "client/fetch/parallel_fetch.h"
@@ -50,15 +52,15 @@ FileInfo FromProto(const v1::ModelFile& file) {
   return info;
 }
 
-// Returns a Destination that memory of the result's size is allocated for, into `data`.
+// Returns a destination for which memory of the result's size is allocated, in `data`.
 Destination Allocated(std::unique_ptr<std::byte[]>& data) {
   return Destination::Deferred([&data](const ReadResult& result) -> absl::StatusOr<Destination> {
     const auto size = static_cast<std::size_t>(result.size_bytes);
-    // A tensor may be larger than memory, which must not end the program.
+    // A tensor larger than the available memory must not end the program.
     data.reset(new (std::nothrow) std::byte[size]);
     if (data == nullptr) {
       return absl::ResourceExhaustedError(
-          fmt::format("tensor {}: there is no memory for its {} bytes", Quote(result.name), result.size_bytes));
+          fmt::format("tensor {}: cannot allocate {} bytes", Quote(result.name), result.size_bytes));
     }
     return std::span(data.get(), size);
   });
@@ -77,39 +79,41 @@ class Client::Impl {
     const bool automatic = options.connections == 0;
     const int count = automatic ? kMaxAutomaticConnections : options.connections;
     for (int i = 0; i < count; ++i) {
-      // The bytes of several servers have to be compared: only those who ask for it stripe a fetch over them.
-      links_.push_back(std::make_unique<FailoverChannel>(addresses, static_cast<std::size_t>(automatic ? 0 : i), dial));
+      // A fetch from several servers has to compare their bytes. So a fetch is striped over them only if `connections`
+      // is set.
+      channels_.push_back(
+          std::make_unique<FailoverChannel>(addresses, static_cast<std::size_t>(automatic ? 0 : i), dial));
     }
-    fetch_links_.links = links_;
+    fetch_channels_.channels = channels_;
     const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-    fetch_links_.connections_for = [=, encrypted = credentials->encrypted](std::int64_t size_bytes) {
+    fetch_channels_.connections_for = [=, encrypted = credentials->encrypted](std::int64_t size_bytes) {
       return automatic ? AutomaticConnections(size_bytes, encrypted, cores) : count;
     };
   }
 
-  // Finds a server that accepts connections, in one round. Errors: those of the last one.
+  // Finds a server that accepts connections, in one round over the addresses. Errors: those of the last server.
   absl::Status Probe(absl::Duration timeout) {
     const absl::Time deadline = DeadlineAfter(timeout);
-    for (std::size_t left = links_.front()->address_count(); true; --left) {
-      const std::shared_ptr<Connection> connection = links_.front()->Current();
-      // One that does not answer must leave time for the next ones.
+    for (std::size_t left = channels_.front()->address_count(); true; --left) {
+      const std::shared_ptr<Connection> connection = channels_.front()->Current();
+      // A server that does not answer must leave time for the next ones.
       const absl::Duration share =
           left == 1 ? timeout : absl::Trunc((deadline - absl::Now()) / left, absl::Milliseconds(1));
       const absl::Status status = ProbeOnce(*connection, share, std::min(absl::Now() + share, deadline));
       if (status.ok() || left == 1) return status;
-      links_.front()->MoveOn(connection, status);
+      channels_.front()->MoveOn(connection, status);
     }
   }
 
-  // Calls a unary method on the first link.
+  // Calls a unary method on the first channel.
   template <typename Request, typename Response>
   absl::StatusOr<Response> Call(UnaryMethod<Request, Response> method, const Request& request, absl::Time deadline,
                                 const CallOptions& options) {
-    return CallWithRetry(*links_.front(), retry_, method, request, deadline, options);
+    return CallWithRetry(*channels_.front(), retry_, method, request, deadline, options);
   }
 
-  FailoverChannel& first_link() { return *links_.front(); }
-  const FetchLinks& fetch_links() const { return fetch_links_; }
+  FailoverChannel& first_channel() { return *channels_.front(); }
+  const FetchChannels& fetch_channels() const { return fetch_channels_; }
   const Retry& retry() const { return retry_; }
 
  private:
@@ -119,19 +123,18 @@ class Client::Impl {
       if (absl::Status status = connection.Authorize(context.grpc()); !status.ok()) return status;
     }
     if (connection.WaitUntilReady(deadline)) return absl::OkStatus();
-    // Only a call has words for a connection that failed.
+    // Only a call returns the reason why a connection failed.
     v1::ListModelsRequest request;
     request.set_page_size(1);
     const absl::Status status =
         CallOnce(connection, &v1::TensorService::Stub::ListModels, request, deadline, {}).status();
     if (!absl::IsDeadlineExceeded(status)) return status;
-    return WithAddress(connection,
-                       absl::UnavailableError(fmt::format("no answer within {}", absl::FormatDuration(timeout))));
+    return WithAddress(connection, absl::UnavailableError(fmt::format("no answer within {}", FormatSeconds(timeout))));
   }
 
   const Retry retry_;
-  std::vector<std::unique_ptr<FailoverChannel>> links_;
-  FetchLinks fetch_links_;
+  std::vector<std::unique_ptr<FailoverChannel>> channels_;
+  FetchChannels fetch_channels_;
 };
 
 Client::Client(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -141,12 +144,14 @@ Client::~Client() = default;
 
 absl::StatusOr<Client> Client::Connect(std::vector<std::string> addresses, const ClientOptions& options) {
   if (options.connections < 0 || options.connections > kMaxConnections) {
-    return absl::InvalidArgumentError(fmt::format("connections is {}, it must be from 1 to {}, or 0 for automatic",
+    return absl::InvalidArgumentError(fmt::format("connections is {}: it must be from 1 to {}, or 0 for automatic",
                                                   options.connections, kMaxConnections));
   }
-  if (addresses.empty()) return absl::InvalidArgumentError("no address is given");
-  for (const std::string& address : addresses) {
-    if (address.empty()) return absl::InvalidArgumentError("an address is empty");
+  if (addresses.empty()) return absl::InvalidArgumentError("no address: give host:port");
+  for (std::string& address : addresses) {
+    absl::StatusOr<std::string> parsed = ParseServerAddress(address);
+    if (!parsed.ok()) return parsed.status();
+    address = *std::move(parsed);
   }
   if (absl::Status status = RetryPolicy::Validate(options.retry); !status.ok()) return status;
   const absl::StatusOr<std::shared_ptr<const Credentials>> credentials =
@@ -199,7 +204,7 @@ absl::StatusOr<ModelMetadata> Client::GetMetadata(std::string_view model, const 
   v1::GetMetadataRequest request;
   request.set_model(std::string(model));
   request.set_generation(options.generation);
-  std::vector<std::size_t> omitted;  // files whose metadata did not fit into a message
+  std::vector<std::size_t> omitted;  // the files whose metadata did not fit into a message
   do {
     const auto page = impl_->Call(&v1::TensorService::Stub::GetMetadata, request, deadline, options);
     if (!page.ok()) return page.status();
@@ -255,14 +260,14 @@ absl::StatusOr<TensorInfo> Client::GetTensorInfo(std::string_view model, std::st
 
 absl::StatusOr<FetchResult> Client::Fetch(std::string_view model, std::span<const Read> reads,
                                           const FetchOptions& options) const {
-  // A callback that may block must not keep the transfer waiting.
+  // The callback may block, and must not delay the transfer.
   if (options.on_read_done) return StartFetch(model, reads, options).Result();
-  return ParallelFetch(impl_->fetch_links(), impl_->retry(), model, reads, options, {}).Run();
+  return ParallelFetch(impl_->fetch_channels(), impl_->retry(), model, reads, options, {}).Run();
 }
 
 PendingFetch Client::StartFetch(std::string_view model, std::span<const Read> reads, FetchOptions options) const {
   return PendingFetch(
-      std::make_unique<PendingFetch::Impl>(impl_, impl_->fetch_links(), impl_->retry(), std::string(model),
+      std::make_unique<PendingFetch::Impl>(impl_, impl_->fetch_channels(), impl_->retry(), std::string(model),
                                            std::vector<Read>(reads.begin(), reads.end()), std::move(options)));
 }
 
@@ -296,16 +301,17 @@ absl::StatusOr<std::vector<Tensor>> Client::FetchTensors(std::string_view model,
 absl::Status Client::FetchFile(std::string_view model, std::string_view file, std::string_view digest,
                                std::int64_t offset, const Destination& into, const FetchOptions& options) const {
   if (into.empty() || into.choose() != nullptr) {
-    return absl::InvalidArgumentError(fmt::format("file {} has no destination of a known size", Quote(file)));
+    return absl::InvalidArgumentError(fmt::format("file {}: the destination must have a known size", Quote(file)));
   }
   StreamRequest request = PlanFileFetch(model, file, options.generation, offset, into.size_bytes());
   request.digest = std::string(digest);
-  return ParallelFetch(impl_->fetch_links(), impl_->retry(), model, {}, options, {}).RunFile(std::move(request), into);
+  return ParallelFetch(impl_->fetch_channels(), impl_->retry(), model, {}, options, {})
+      .RunFile(std::move(request), into);
 }
 
 absl::StatusOr<FileManifest> Client::GetManifest(std::string_view model, std::string_view file, std::string_view digest,
                                                  const CallOptions& options) const {
-  return FetchManifest(impl_->first_link(), impl_->retry(), model, file, digest, options);
+  return FetchManifest(impl_->first_channel(), impl_->retry(), model, file, digest, options);
 }
 
 }  // namespace tensorferry

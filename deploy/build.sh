@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# deploy/build.sh PRESET [-DNAME=VALUE...] [TARGET...]: configures the preset where that is new or a -D is given, and
-# builds all targets or those named. Shows ninja's own progress on a terminal, else a line now and then; the output of
-# the compiler only if it fails.
+# deploy/build.sh PRESET [-DNAME=VALUE...] [TARGET...]: builds all targets, or the given ones, in build/PRESET. Configures
+# the preset first if it is new or a -D is given. Shows ninja's progress on a terminal, else a line every 20 s, and the
+# output of the compiler only if it fails.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 if (($# == 0)); then
-  echo "build.sh: say which preset: debug, release, asan, tsan or fuzz" >&2
+  echo "build.sh: give a preset: debug, release, asan, tsan or fuzz" >&2
   exit 2
 fi
 preset=$1
@@ -23,7 +23,7 @@ mkdir -p "$directory"
 log=$directory/build.log
 seconds_between_lines=20
 
-# As many compilers as there are cores, but each may take 1.5 GB.
+# One compiler per core, but each can need 1.5 GB of memory.
 parallel=${CMAKE_BUILD_PARALLEL_LEVEL:-}
 if [[ -z $parallel ]]; then
   parallel=$(nproc)
@@ -31,7 +31,7 @@ if [[ -z $parallel ]]; then
   if ((fit < parallel)); then parallel=$((fit > 0 ? fit : 1)); fi
 fi
 
-# In a copy of a tree that was built elsewhere, cmake wants to begin anew.
+# In a copy of a tree that was built elsewhere, cmake refuses the old cache.
 fresh=()
 cache=$directory/CMakeCache.txt
 if [[ -f $cache ]] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$(pwd -P)" "$cache"; then fresh=(--fresh); fi
@@ -40,18 +40,18 @@ if ((${#definitions[@]} > 0 || ${#fresh[@]} > 0)) || [[ ! -f $directory/build.ni
   echo "Configuring $directory"
   if ! cmake --preset "$preset" "${fresh[@]}" "${definitions[@]}" >"$log" 2>&1; then
     cat "$log" >&2
-    echo "build.sh: cannot configure $directory: what cmake said stands above" >&2
+    echo "build.sh: cannot configure $directory: the output of cmake is above" >&2
     exit 1
   fi
 fi
 
-# Not through cmake, which would leave ninja running when it is interrupted.
+# Calls ninja directly: cmake would leave it running after an interrupt.
 build=(ninja -C "$directory" -j "$parallel" "${targets[@]}")
 echo "Building $directory (${targets[*]:-everything}) on $parallel cores; this may take minutes"
 SECONDS=0
 if [[ -t 1 ]]; then
   if ! "${build[@]}"; then
-    echo "build.sh: cannot build $directory: what the compiler said stands above" >&2
+    echo "build.sh: cannot build $directory: the output of the compiler is above" >&2
     exit 1
   fi
 else

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# deploy/packages.sh GROUP...: installs what is missing of these groups of Debian 12 packages: build, test, bench,
-# sanitizers, lint, image, container. As root, or with sudo. Does nothing, and needs neither, where all of them are there.
+# deploy/packages.sh GROUP...: installs the missing packages of these groups of Debian 12 packages: build, test, bench,
+# sanitizers, lint, image, container. Needs root or sudo only if a package is missing.
 set -euo pipefail
 
 fail() {
@@ -19,9 +19,9 @@ add_group() {
         cmake                  # the build
         ninja-build            # the generator that the presets name
         pkg-config             # finds isa-l, re2 and tcmalloc, which have no CMake package
-        libgrpc++-dev          # the RPCs; brings c-ares and zlib along, which its CMake package looks for
+        libgrpc++-dev          # the RPCs; depends on c-ares and zlib, which its CMake package needs
         libprotobuf-dev        # the messages
-        protobuf-compiler      # protoc, which makes C++ of the contract
+        protobuf-compiler      # protoc, which generates C++ from the contract
         protobuf-compiler-grpc # protoc's plugin for the service
         libabsl-dev            # Status, StatusOr, flat_hash_set
         libisal-dev            # crc32c
@@ -30,10 +30,10 @@ add_group() {
         libssl-dev             # SHA-256 of digests
         libre2-dev             # globs in linear time
         prometheus-cpp-dev     # the metrics and their text format
-        libcpp-httplib-dev     # serves them, and what Kubernetes probes
+        libcpp-httplib-dev     # the admin port: metrics and probes over HTTP
         rapidjson-dev          # headers, indexes, --json
         libcli11-dev           # flags, commands, environment
-        libgoogle-perftools-dev # tcmalloc: receiving is bound by the allocator
+        libgoogle-perftools-dev # tcmalloc, because the allocator limits the rate of receiving
       )
       ;;
     test)
@@ -41,53 +41,53 @@ add_group() {
         libgtest-dev # GoogleTest
         libgmock-dev # its matchers
         python3      # the oracles (safetensors, numpy) and a stock gRPC client
-        python3-venv # keeps them under build/
+        python3-venv # the Python packages of the tests, under build/
         openssl      # the certificates of the TLS tests
       )
       ;;
     bench)
       wanted+=(
-        nginx-light     # the peer that sends ranges of files
-        libsimdjson-dev # the peer of the JSON benchmark
-        iproute2        # gives them a network of their own
-        python3-venv    # keeps the suite's packages, Arrow Flight among them, under build/
+        nginx-light     # peer: ranges of files over HTTP
+        libsimdjson-dev # peer: the JSON benchmark
+        iproute2        # separate networks for the peers
+        python3-venv    # the Python packages of the suite, such as Arrow Flight, under build/
         openssl         # the certificates of the workloads over TLS
-        util-linux-extra # fincore: whether a file is in the page cache
+        util-linux-extra # fincore: the pages of a file in the page cache
       )
       ;;
     sanitizers)
       wanted+=(
-        clang              # the presets asan, tsan and fuzz; with sanitizers gcc takes three times as long
+        clang              # the presets asan, tsan and fuzz: gcc is three times slower with sanitizers
         libclang-rt-14-dev # the sanitizers' and libFuzzer's runtime libraries
       )
       ;;
     lint)
       wanted+=(
         clang-format # .clang-format
-        git          # which files are ours
+        git          # the list of our files
         shellcheck   # the scripts
-        prometheus   # promtool, for metrics and alerts; 115 MB and a service that nobody asked for, so not for all tests
+        prometheus   # promtool, for metrics and alerts; not in "test", because it is 115 MB and starts a service
       )
       ;;
     image)
       wanted+=(
-        ca-certificates # the authorities that --tls trusts
+        ca-certificates # the CAs that --tls trusts
       )
       ;;
     container)
       wanted+=(
-        buildah         # makes the image
+        buildah         # builds the image
         podman          # runs it
-        runc            # what podman starts containers with; crun needs newer cgroups
+        runc            # the runtime of podman here: crun needs newer cgroups
         iproute2        # the network between the container and the client
-        ca-certificates # goes into the image
+        ca-certificates # part of the image
       )
       ;;
-    *) fail "there is no group of packages \"$1\"" ;;
+    *) fail "no group \"$1\": give build, test, bench, sanitizers, lint, image or container" ;;
   esac
 }
 
-# Runs apt-get; quietly when nobody watches, with what it said if it fails.
+# Runs apt-get. If stdout is not a terminal, prints its output only if it fails.
 apt_get() {
   local -a command=(env DEBIAN_FRONTEND=noninteractive apt-get -y -o DPkg::Lock::Timeout=300)
   if ((EUID != 0)); then command=(sudo "${command[@]}"); fi
@@ -103,7 +103,7 @@ apt_get() {
   return "$status"
 }
 
-# Prints those of the packages that are not installed.
+# Prints the packages that are not installed.
 missing_of() {
   local package
   for package in "$@"; do
@@ -111,7 +111,7 @@ missing_of() {
   done
 }
 
-# Whether the package lists know all of the packages.
+# Succeeds if all of the packages are in apt's lists.
 are_known() {
   local package
   for package in "$@"; do
@@ -119,29 +119,29 @@ are_known() {
   done
 }
 
-if (($# == 0)); then fail "say which groups: build, test, bench, sanitizers, lint, image, container"; fi
+if (($# == 0)); then fail "give groups: build, test, bench, sanitizers, lint, image, container"; fi
 wanted=()
 for group in "$@"; do add_group "$group"; done
 if ! command -v dpkg-query apt-get >/dev/null; then
-  fail "this is not a Debian system: install the equivalents of: ${wanted[*]}"
+  fail "not a Debian system: install the equivalents of: ${wanted[*]}"
 fi
 mapfile -t missing < <(missing_of "${wanted[@]}")
 if ((${#missing[@]} == 0)); then exit; fi
 if ((EUID != 0)) && ! command -v sudo >/dev/null; then
-  fail "must be root, or have sudo, to install: ${missing[*]}"
+  fail "run as root or install sudo, to install: ${missing[*]}"
 fi
 
 printf 'Installing Debian packages: %s\n' "${missing[*]}"
 updated=
 if ! are_known "${missing[@]}"; then
-  apt_get update || fail "apt-get update failed: is the network there?"
+  apt_get update || fail "apt-get update failed: check the network"
   updated=yes
-  are_known "${missing[@]}" || fail "not all of these packages are to be had: ${missing[*]}
-This needs Debian 12 (bookworm); here is $(sed -n 's/^PRETTY_NAME=//p' /etc/os-release)"
+  are_known "${missing[@]}" || fail "some of these packages are not available: ${missing[*]}
+Debian 12 (bookworm) is required; this is $(sed -n 's/^PRETTY_NAME=//p' /etc/os-release)"
 fi
 if apt_get install --no-install-recommends "${missing[@]}"; then exit; fi
-# Old lists name versions that the mirror no longer has.
+# Old lists name versions that the mirror has deleted.
 if [[ -n $updated ]] || ! apt_get update ||
   ! apt_get install --no-install-recommends "${missing[@]}"; then
-  fail "cannot install: ${missing[*]} (what apt-get said stands above)"
+  fail "cannot install: ${missing[*]} (the output of apt-get is above)"
 fi

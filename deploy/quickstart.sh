@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 set -euo pipefail
-# Names of models and tensors are bytes to this script; messages of programs are in English.
+# Names of models and tensors are bytes in this script. Messages of programs are in English.
 export LC_ALL=C
 
 usage() {
   cat <<'END'
 usage: deploy/quickstart.sh [DIR] [--once]
 
-On a bare Debian 12: installs what the build needs (as root, or with sudo), builds tensorferry, serves the safetensors
-files in DIR on this machine only, lists them, fetches a tensor and a slice and compares them with the file. The server
-then runs until Ctrl-C.
+On a bare Debian 12: installs the packages that the build needs, builds tensorferry, serves DIR on this machine only,
+lists the models, fetches a tensor and a slice, and compares both with the file. The server then runs until Ctrl-C.
+Installing needs root or sudo. Safe to run again: it installs and builds only what is missing.
 
-  DIR      the directory to serve; without it, a sample model that is made for the purpose and removed at the end
-  --once   end when everything was verified
-  --help   print this
+  DIR      Directory of safetensors files to serve (default a sample model, removed at the end).
+  --once   Stop the server and exit after the comparison.
+  --help   Print this help and exit.
 
-TENSORFERRYD_LISTEN is the address to serve on, host:port or unix:PATH; default: 127.0.0.1:0, a port that is free.
+TENSORFERRYD_LISTEN: address to serve on, host:port or unix:PATH (default 127.0.0.1:0, a free port).
 END
 }
 
@@ -27,7 +27,7 @@ fail() {
 
 step() { printf '\n== %s\n' "$*"; }
 
-# The words as one would type them.
+# Prints the words as a user types them in a shell.
 typed() {
   local word line=
   for word in "$@"; do
@@ -37,28 +37,19 @@ typed() {
   printf '%s' "${line# }"
 }
 
-# Shows a command, and runs it.
+# Prints a command and runs it.
 run() {
   printf '$ %s\n' "$(typed "$@")"
   "$@"
 }
 
-# The words, after a -- if one of them would pass for an option, into `operands`.
+# Puts the words into `operands`, after a -- if one of them looks like a flag.
 set_operands() {
   operands=("$@")
   local word
   for word in "$@"; do
     if [[ $word == -* ]]; then operands=(-- "$@"); fi
   done
-}
-
-# Decodes what stands between the quotes of a JSON string that our client printed, into `decoded`: newlines at its end
-# would not survive a command substitution.
-decode_json() {
-  local text=$1
-  text=${text//"\\\\"/"\\x5c"}
-  text=${text//'\"'/'"'}
-  printf -v decoded '%b' "$text"
 }
 
 directory=
@@ -84,7 +75,7 @@ for argument in "$@"; do
   esac
 done
 if [[ -n $directory ]]; then
-  [[ -d $directory ]] || fail "there is no directory ${directory@Q}"
+  [[ -d $directory ]] || fail "no directory ${directory@Q}"
   directory=$(cd -- "$directory" && pwd && echo .)
   directory=${directory%$'\n.'}
 fi
@@ -111,11 +102,11 @@ scratch=$(mktemp -d "${TMPDIR:-/tmp}/tensorferry-quickstart.XXXXXX")
 
 step "Packages"
 deploy/packages.sh build
-echo "What the build needs is installed."
+echo "All packages that the build needs are installed."
 
 step "Build"
-# The tests share the build directory, and what they need is not installed here: a new one leaves them out, tests/run.sh
-# turns them on.
+# tests/run.sh uses the same build directory. A new directory is configured without the tests, because the packages that
+# they need are not installed here. tests/run.sh turns the tests on.
 definitions=()
 if [[ ! -f build/release/build.ninja ]]; then
   definitions=(-DTENSORFERRY_BUILD_TESTS=OFF -DTENSORFERRY_BUILD_BENCHMARKS=OFF)
@@ -141,11 +132,11 @@ until server=$(sed -n 's/^tensorferryd listening on //p' "$scratch/address") && 
   if ! kill -0 "$server_pid" 2>/dev/null; then
     wait "$server_pid" || true
     server_pid=
-    fail "the server ended: what it said stands above"
+    fail "the server ended; its messages are above"
   fi
   sleep 0.1
   if ((SECONDS >= next_line)); then
-    echo "  $SECONDS s: the server still reads the headers under $directory"
+    echo "  $SECONDS s: the server is reading the headers under $directory"
     next_line=$((SECONDS + 10))
   fi
 done
@@ -155,14 +146,10 @@ export TENSORFERRY_SERVER=$server
 step "List"
 client=$programs/tensorferry
 run "$client" ls
-# Our client prints one line of JSON, its fields always in this order, and quotes within strings escaped.
-string='"(([^"\]|\\.)*)"'
-"$client" ls --json >"$scratch/models.json"
-fact="\{\"name\":$string,\"ready\":true,\"generation\":$string,\"tensor_count\":[1-9]"
-entry=$(grep -aoE "$fact" "$scratch/models.json" | sed -n 1p) || fail "there is no model with a tensor under ${directory@Q} that can be served"
-[[ $entry =~ ^\{\"name\":$string ]]
-decode_json "${BASH_REMATCH[1]}"
-model=$decoded
+# Lines of NAME STATE TENSORS FILES BYTES, with tabs between the fields. Names with a backslash are escaped: skip them.
+"$client" ls --tsv >"$scratch/models.tsv"
+model=$(awk -F '\t' '$2 == "ready" && $3 > 0 && $1 !~ /\\/ { print $1; exit }' "$scratch/models.tsv")
+[[ -n $model ]] || fail "no model under ${directory@Q} is ready and has a tensor"
 
 echo
 set_operands "$model"
@@ -172,42 +159,39 @@ head -n 12 "$scratch/tensors.txt"
 lines=$(wc -l <"$scratch/tensors.txt")
 if ((lines > 12)); then echo "... and $((lines - 12)) more"; fi
 
-"$client" ls --json -- "$model" >"$scratch/tensors.json"
-fact="\{\"name\":$string,\"dtype\":$string,\"shape\":\[([0-9,]*)\],\"size_bytes\":([0-9]+),"
-fact+="\"file\":$string,\"file_offset\":([0-9]+)\}"
-entry=$(grep -aoE "$fact" "$scratch/tensors.json" | sed -n 1p)
-[[ $entry =~ ^$fact$ ]]
-name=${BASH_REMATCH[1]}
-IFS=, read -ra shape <<<"${BASH_REMATCH[5]}"
-size_bytes=${BASH_REMATCH[6]}
-file=${BASH_REMATCH[7]}
-file_offset=${BASH_REMATCH[9]}
-decode_json "$name"
-tensor=$decoded
-decode_json "$file"
-# The model is the root, a directory or the file itself.
+# Lines of NAME DTYPE SHAPE BYTES FILE OFFSET.
+"$client" ls --tsv -- "$model" >"$scratch/tensors.tsv"
+mapfile -t fields < <(awk -F '\t' '$1 !~ /\\/ && $5 !~ /\\/ { print; exit }' "$scratch/tensors.tsv" | tr '\t' '\n')
+((${#fields[@]} == 6)) || fail "all tensors of model ${model@Q} have names with unusual characters"
+tensor=${fields[0]}
+IFS=, read -ra shape <<<"${fields[2]}"
+size_bytes=${fields[3]}
+file=${fields[4]}
+file_offset=${fields[5]}
+# A model is the root itself, a directory or a file.
 path=$directory
 if [[ $model != . ]]; then path+=/$model; fi
-if [[ -d $path ]]; then path+=/$decoded; fi
-[[ -f $path ]] || fail "the server speaks of ${path@Q}, but there is no such file"
+if [[ -d $path ]]; then path+=/$file; fi
+[[ -f $path ]] || fail "the server names the file ${path@Q}, which does not exist"
 
-# verify SIZE OFFSET ARGUMENT...: compares what the client gets with the file's bytes from OFFSET on.
+# verify SIZE OFFSET ARGUMENT...: fetches with `get ARGUMENT...` and compares the result with SIZE bytes of the file
+# from OFFSET.
 verify() {
   local size=$1 offset=$2 got
   shift 2
   local -a get=("$client" get -o - "$@")
   local -a compare=(cmp --bytes="$size" --ignore-initial="0:$offset" - "$path")
   printf '$ %s | %s\n' "$(typed "${get[@]}")" "$(typed "${compare[@]}")"
-  # The bytes are counted on their way, for cmp is content with fewer than it may compare at the end of the file.
+  # Count the bytes, too: cmp succeeds if it gets fewer bytes at the end of the file.
   if ! "${get[@]}" | tee >(wc -c >"$scratch/count") | "${compare[@]}"; then
-    fail "what was fetched is not what stands in ${path@Q} from byte $offset on"
+    fail "the fetched bytes differ from ${path@Q} from byte $offset"
   fi
   # The process substitution may still be writing.
   until [[ -s $scratch/count ]]; do sleep 0.05; done
   got=$(<"$scratch/count")
   rm "$scratch/count"
-  ((got == size)) || fail "$got bytes were fetched, not $size"
-  echo "OK: $size bytes, the same as in the file from byte $offset on"
+  ((got == size)) || fail "fetched $got bytes, expected $size"
+  echo "OK: $size bytes, equal to the file from byte $offset"
 }
 
 step "Fetch a tensor"
@@ -215,7 +199,7 @@ set_operands "$model" "$tensor"
 verify "$size_bytes" "$file_offset" "${operands[@]}"
 
 step "Fetch a slice of it"
-# Rows are contiguous in the file. Those of a dtype narrower than a byte may not begin on one: then all are taken.
+# Rows are contiguous in the file. Rows of a dtype narrower than a byte may begin inside a byte: then fetch all of them.
 rows=${shape[0]:-0}
 if ((rows > 0 && size_bytes % rows == 0)); then
   first=$((rows / 4))
@@ -230,14 +214,14 @@ fi
 step "Done"
 cat <<END
 Served $(typed "$directory") on $server, listed its models, and fetched the tensor
-$(typed "$tensor") and a slice of it: both are the file's bytes.
+$(typed "$tensor") and a slice of it. Both are equal to the bytes of the file.
 END
 if [[ -n $once ]]; then exit; fi
 tensor_operands=("${operands[@]}")
 set_operands "$model"
 cat <<END
 
-The server runs until Ctrl-C. In another terminal, for example:
+The server runs until Ctrl-C. Try in another terminal:
 
   cd $(typed "$PWD")
   export TENSORFERRY_SERVER=$(typed "$server")
@@ -250,5 +234,5 @@ END
 trap 'echo; echo "Stopping the server"; exit 0' INT TERM HUP
 wait "$server_pid" || true
 server_pid=
-echo "quickstart: the server ended by itself" >&2
+echo "quickstart: the server ended unexpectedly; its messages are above" >&2
 false

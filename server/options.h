@@ -22,9 +22,9 @@ struct ServerOptions {
   bool log_calls = false;
   // Threads that drive gRPC. 0: one per core, at most 16.
   int network_threads = 0;
-  // Calls at once on one connection. More wait at the client.
+  // Calls at the same time on one connection. More wait in the client.
   int max_streams_per_connection = 64;
-  // A connection older than this accepts no new calls, so that clients spread over new servers. 0: never.
+  // A connection older than this accepts no new calls, so that clients spread over new servers. 0: forever.
   std::chrono::seconds max_connection_age = std::chrono::minutes(30);
 };
 

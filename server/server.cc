@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "lib/files/block_cache.h"
 #include "lib/text/quote.h"
 #include "server/net/listen_address.h"
 #include "server/net/listening_sockets.h"
@@ -29,10 +30,10 @@ namespace tensorferry::server {
 namespace {
 
 constexpr std::chrono::milliseconds kPollInterval(10);
-// For connections to close when nothing runs on them any more.
+// Time for connections without calls to close.
 constexpr std::chrono::milliseconds kClosingTime(500);
 
-// Linking gRPC's reflection library adds it to every server; this takes it out again.
+// Removes reflection, which linking gRPC's reflection library adds to every server.
 class WithoutReflection final : public grpc::ServerBuilderOption {
  public:
   void UpdateArguments(grpc::ChannelArguments*) override {}
@@ -42,7 +43,7 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
 };
 
 void Configure(grpc::ServerBuilder& builder, const ServerOptions& options) {
-  // How much of a stream may wait in gRPC while its next message is asked for (ChunkStream).
+  // Bytes of a stream that gRPC buffers before it reports the write as done.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, static_cast<int>(options.stream.chunk_bytes));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_streams_per_connection);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
@@ -55,24 +56,24 @@ void Configure(grpc::ServerBuilder& builder, const ServerOptions& options) {
   }
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
-  // What our client sends (client/connection.cc) is permitted.
+  // Permits the pings that our client sends (client/channel/connection.cc).
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.SetMaxReceiveMessageSize(TensorService::kMaxRequestBytes);
+  builder.SetMaxReceiveMessageSize(TensorService::kMaxPlanBytes);
 }
 
-// What health checks ask about: the server as a whole, whether calls should come here, and what it serves. None should
-// when the server goes away.
+// Names for health checks that report "not serving" once the server drains: the whole server, its readiness, and the
+// service.
 std::vector<std::string> ReadinessNames() { return {"", "readiness", v1::TensorService::service_full_name()}; }
 
-// Those, and whether it lives, which it still does then.
+// These and "liveness", which a draining server still reports.
 std::vector<std::string> HealthNames() {
   std::vector<std::string> names = ReadinessNames();
   names.emplace_back("liveness");
   return names;
 }
 
-// More connections at once than one core can serve want more threads; each polls the connections it was given.
+// One thread per core. Each polls its own connections, so more threads serve more connections at the same time.
 int DefaultNetworkThreads() { return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 16); }
 
 }  // namespace
@@ -82,9 +83,15 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
                                                       std::shared_ptr<Metrics> metrics) {
   absl::StatusOr<Security> security = OpenSecurity(options.security, options.listen, *metrics);
   if (!security.ok()) return security.status();
+  return Start(options, *std::move(security), std::move(catalog), std::move(metrics));
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, Security security,
+                                                      std::shared_ptr<const Catalog> catalog,
+                                                      std::shared_ptr<Metrics> metrics) {
   std::unique_ptr<Server> server(
-      new Server(options, std::move(catalog), std::move(security->access), std::move(metrics)));
-  server->credentials_ = std::move(security->credentials);
+      new Server(options, std::move(catalog), std::move(security.authorizer), std::move(metrics)));
+  server->credentials_ = std::move(security.credentials);
   grpc::ServerBuilder builder;
   Configure(builder, options);
   if (options.reflection) {
@@ -102,7 +109,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   builder.RegisterService(&server->health_);
   server->loops_.emplace(builder, options.network_threads > 0 ? options.network_threads : DefaultNetworkThreads());
   server->server_ = builder.BuildAndStart();
-  if (server->server_ == nullptr) return absl::InternalError("gRPC cannot make a server of these settings");
+  if (server->server_ == nullptr) return absl::InternalError("gRPC cannot build a server with these options");
   server->service_.Serve(*server->loops_);
   server->health_.Serve(*server->loops_);
   server->loops_->Start();
@@ -116,22 +123,22 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
 }
 
 Server::Server(const ServerOptions& options, std::shared_ptr<const Catalog> catalog,
-               std::unique_ptr<const Authorizer> access, std::shared_ptr<Metrics> metrics)
+               std::unique_ptr<const Authorizer> authorizer, std::shared_ptr<Metrics> metrics)
     : metrics_(std::move(metrics)),
-      streams_(options.stream.limits),
+      limiter_(options.stream.limits),
       workers_(options.stream.workers),
       releases_(1),
       resources_{.io = options.stream.io,
                  .buffers = BufferPool::Create(options.stream.chunk_bytes),
-                 .block_buffers = BufferPool::Create(MappedFile::kBlockBytes),
-                 .in_flight_bytes = streams_.in_flight_bytes(),
+                 .block_buffers = BufferPool::Create(BlockCache::kBlockBytes),
+                 .in_flight_bytes = limiter_.in_flight_bytes(),
                  .workers = &workers_,
                  .releases = &releases_,
-                 .registry = &streams_,
+                 .limiter = &limiter_,
                  .metrics = metrics_.get()},
-      access_(std::move(access)),
+      authorizer_(std::move(authorizer)),
       catalog_(std::move(catalog)),
-      service_(catalog_, *access_, resources_, options.log_calls),
+      service_(catalog_, *authorizer_, resources_, options.log_calls),
       health_(HealthNames()) {}
 
 Server::~Server() {
@@ -139,7 +146,7 @@ Server::~Server() {
   if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
   if (loops_) loops_->Stop();
   server_.reset();
-  // The workers may still hold streams that gRPC is done with.
+  // Workers may still hold streams whose calls have ended.
   while (active_streams() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
@@ -152,7 +159,7 @@ std::int64_t Server::Shutdown(std::chrono::steady_clock::time_point deadline, co
   acceptor_.reset();
   const RpcMetrics& rpcs = metrics_->rpcs();
   std::atomic<bool> closed = false;
-  // By itself it would wait for every call, somebody who watches the health service included, to the end.
+  // In a thread, because gRPC's Shutdown() waits for the end of every call, health watches included.
   std::thread closing([&] {
     server_->Shutdown(std::chrono::system_clock::now() + std::chrono::hours(1'000'000));
     closed = true;
@@ -162,16 +169,16 @@ std::int64_t Server::Shutdown(std::chrono::steady_clock::time_point deadline, co
   };
   const auto idle = [&] { return rpcs.calls_in_flight() == 0; };
   const auto over = [&] { return closed || hurry() || steady_clock::now() >= deadline; };
-  // A call may have been on its way when there was none, so there are none when it stays like that for a while. In that
-  // time connections without calls close by themselves, and so that nothing on them is lost.
+  // A new call may already have been sent when the last one ended. Therefore the server is idle only if no call arrives
+  // for kClosingTime. Meanwhile gRPC closes connections without calls, and loses no call on them.
   do {
     wait(deadline, [&] { return idle() || over(); });
     wait(steady_clock::now() + kClosingTime, [&] { return !idle() || over(); });
   } while (!over() && !idle());
-  // gRPC may have ended all calls before our threads have heard of the last.
+  // gRPC may report the end of the last call to our threads after it has closed.
   if (closed) wait(deadline, [&] { return idle() || hurry(); });
   const std::int64_t cut_off = rpcs.calls_in_flight();
-  streams_.EndAll(absl::UnavailableError("the server is going away"));
+  limiter_.EndAll(absl::UnavailableError("the server is shutting down"));
   wait(steady_clock::now() + kClosingTime, [&] { return closed.load(); });
   grpc_server_cancel_all_calls(server_->c_server());
   closing.join();

@@ -23,57 +23,63 @@
 #include "server/rpc/event_loops.h"
 #include "server/rpc/health.h"
 #include "server/security/authorizer.h"
+#include "server/security/security.h"
 #include "server/service/tensor_service.h"
-#include "server/stream/chunk_stream.h"
 #include "server/stream/limiter.h"
+#include "server/stream/sender.h"
 #include "server/stream/worker_pool.h"
 
 namespace tensorferry::server {
 
-// A catalog served at an address, from Start until it is destroyed. Safe for concurrent use by multiple threads.
+// Serves a catalog at an address, from Start() until it is destroyed. Safe for concurrent use by multiple threads.
 class Server {
  public:
-  // Errors: INVALID_ARGUMENT: an address that cannot be resolved; one that is not loopback, or tokens, with neither TLS
-  // nor `insecure`; a certificate, key or token file that is no good; UNAVAILABLE: cannot listen there.
+  // Opens the security of `options` and starts. Errors: those of OpenSecurity() and of the other Start().
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
                                                        std::shared_ptr<const Catalog> catalog,
                                                        std::shared_ptr<Metrics> metrics = std::make_shared<Metrics>());
+  // Starts with the result of OpenSecurity() for the same options and metrics. It does not depend on the catalog, so a
+  // program opens it before a long scan.
+  // Errors: INVALID_ARGUMENT: the address cannot be resolved; UNAVAILABLE: cannot listen on it.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options, Security security,
+                                                       std::shared_ptr<const Catalog> catalog,
+                                                       std::shared_ptr<Metrics> metrics);
 
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
-  // Cancels what is still running.
+  // Cancels running calls and waits for their end.
   ~Server();
 
-  // Where it listens, with the port that was chosen.
+  // Returns options.listen with the port that was chosen.
   const std::string& address() const { return address_; }
-  // What its sockets are bound to.
+  // Returns the addresses that its sockets are bound to.
   const std::vector<SocketAddress>& bound_to() const { return bound_to_; }
 
-  // What is served; whoever publishes another catalog there replaces it for the calls that begin afterwards.
+  // Returns the served catalog. Publishing another one there affects the calls that begin afterwards.
   CurrentCatalog& catalog() { return catalog_; }
 
-  // Tells health checks that it is going away. Calls are still served.
+  // Reports "not serving" to health checks. Calls are still served.
   void StopBeingReady();
-  // Accepts nothing more and lets the calls that are running end. Cancels those that have not by `deadline`, or when
-  // `hurry`, which is asked now and then, says so, and from then on always: they end with UNAVAILABLE. Returns how many
-  // these were. To be called once at most.
+  // Refuses new connections and waits for the end of running calls. Calls that run at `deadline`, or once `hurry`
+  // returns true, end with UNAVAILABLE; returns their number. `hurry` is polled every few milliseconds and must
+  // continue to return true. Call at most once.
   std::int64_t Shutdown(std::chrono::steady_clock::time_point deadline, const std::function<bool()>& hurry);
 
-  // What there is now.
+  // Returns the current values for the metrics.
   Levels levels() const;
-  // How many streams have not ended.
-  long active_streams() const { return streams_.active(); }
+  // Returns the number of running streams.
+  long active_streams() const { return limiter_.active(); }
 
  private:
-  Server(const ServerOptions& options, std::shared_ptr<const Catalog> catalog, std::unique_ptr<const Authorizer> access,
-         std::shared_ptr<Metrics> metrics);
+  Server(const ServerOptions& options, std::shared_ptr<const Catalog> catalog,
+         std::unique_ptr<const Authorizer> authorizer, std::shared_ptr<Metrics> metrics);
 
   const std::shared_ptr<Metrics> metrics_;
-  StreamLimiter streams_;
+  StreamLimiter limiter_;
   WorkerPool workers_;
   WorkerPool releases_;
   StreamResources resources_;
-  const std::unique_ptr<const Authorizer> access_;
+  const std::unique_ptr<const Authorizer> authorizer_;
   CurrentCatalog catalog_;
   TensorService service_;
   HealthService health_;
@@ -82,7 +88,7 @@ class Server {
   std::vector<SocketAddress> bound_to_;
   std::optional<EventLoops> loops_;
   std::unique_ptr<grpc::Server> server_;
-  // Gives the server the connections that the acceptor takes.
+  // Passes the acceptor's connections to gRPC.
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections_;
   std::optional<Acceptor> acceptor_;
 };

@@ -6,15 +6,16 @@ usage() {
   cat <<'END'
 usage: tests/run.sh [--preset PRESET] [--soak] [CTEST ARGUMENT...]
 
-On a bare Debian 12: installs what the tests need (as root, or with sudo), builds everything and runs every test.
+On a bare Debian 12: installs the packages that the tests need, builds everything and runs every test. Installing needs
+root or sudo.
 
-  --preset PRESET  what to build and test: release (the default), debug, asan or tsan
-  --soak           run the long tests to their full figures; without it they do a tenth, as in .ci/run
-  --help           print this
+  --preset PRESET  Build and test release, debug, asan or tsan (default release).
+  --soak           Run the long tests in full (default a tenth of their rounds, as in .ci/run).
+  --help           Print this help and exit.
 
-Other arguments, which come last, go to ctest, for example: tests/run.sh --soak -R slice --parallel 1
+Put arguments for ctest last: tests/run.sh --soak -R slice --parallel 1
 
-The test of compatibility with the previous release is skipped unless tests/previous.sh has built that.
+The test of compatibility with the previous release is skipped unless tests/previous.sh has built that release.
 END
 }
 
@@ -51,7 +52,7 @@ case "$preset" in
   asan) packages+=(sanitizers) ;;
   tsan)
     packages+=(sanitizers)
-    # ThreadSanitizer takes fixed addresses, which some kernels give to others.
+    # ThreadSanitizer needs fixed addresses, which address randomization uses on some kernels.
     if setarch "$(uname -m)" --addr-no-randomize true 2>/dev/null; then
       around=(setarch "$(uname -m)" --addr-no-randomize)
     fi

@@ -6,11 +6,11 @@
 
 namespace tensorferry {
 
-// The most connections that an automatic choice makes.
+// The largest automatic number of connections.
 inline constexpr int kMaxAutomaticConnections = 16;
 
-// Returns how many connections a fetch of so many bytes gains from on a machine of `cores`: a function of its arguments
-// alone. The benchmarks' workload `connections` measures it.
+// Returns the number of connections for a fetch of `size_bytes` on a machine with `cores` cores. A function of its
+// arguments alone. The workload `connections` of the benchmarks measures the gain of connections.
 int AutomaticConnections(std::int64_t size_bytes, bool encrypted, int cores);
 
 }  // namespace tensorferry

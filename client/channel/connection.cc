@@ -15,24 +15,26 @@ std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address, const C
   grpc::ChannelArguments arguments;
   // Otherwise gRPC gives all channels to one address the same socket.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  // What may be on its way to a stream whose caller is busy. gRPC would let it grow with the bandwidth, to tens of MiB.
+  // Limits the bytes on their way to a stream whose caller is busy. Otherwise gRPC lets them grow with the bandwidth,
+  // to tens of MiB.
   arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 4 << 20);
-  // A frame for each message: both sides pay for each. Others pass between them, as gRPC writes 1 MiB at a time anyway.
+  // One frame per message, because each frame costs both sides. Other streams are not delayed: gRPC writes 1 MiB at a
+  // time anyway.
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 4 << 20);
-  // How long a connection may take to come about: by itself gRPC would give one that nobody answers 20 s before it is
-  // another address's turn.
+  // Limits the time of a connection attempt. gRPC's default is 20 s for an address that does not answer, before it
+  // dials the next one.
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5'000);
-  // A host that vanished is noticed by pings; the server permits these.
+  // Pings detect a host that vanished. The server permits them.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
-  // A name may stand for many servers (a headless Service): one call goes to each in turn, and none waits for those
-  // that are away. By itself gRPC would stay with the first.
+  // A name may resolve to several servers (a headless Service). The calls go to them in turn, and none waits for a
+  // server that is down. gRPC's default is to use the first address only.
   if (address.starts_with("dns:")) arguments.SetLoadBalancingPolicyName("round_robin");
-  // Our own retries resume; gRPC's, for calls that no server has seen, end in a crash where a damaged frame meets a
-  // deadline (1.51), and look at every message.
+  // Our own retries resume. Those of gRPC repeat calls that no server has seen, and inspect every message. In gRPC 1.51
+  // they crash if a damaged frame and a deadline coincide.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  // gRPC honours the proxy variables even for loopback.
+  // gRPC applies the proxy variables even to loopback addresses.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, credentials.proxy_from_environment ? 1 : 0);
   arguments.SetUserAgentPrefix("tensorferry");
   if (!credentials.server_name.empty()) arguments.SetSslTargetNameOverride(credentials.server_name);

@@ -19,17 +19,17 @@
 
 namespace tensorferry {
 
-// One connection to a server: a channel that shares its socket with no other, and the stubs over it.
-// Safe for concurrent use by multiple threads.
+// One connection to a server: a channel that shares its socket with no other channel, and the stubs over it. Safe
+// for concurrent use by multiple threads.
 class Connection {
  public:
   Connection(const std::string& address, std::shared_ptr<const Credentials> credentials);
 
-  // Adds the token, if there is one, to a call that is about to be made. Errors: those of TokenSource::TokenFor.
+  // Adds the token, if there is one, to the metadata of a call that has not started. Errors: those of
+  // TokenSource::TokenFor.
   absl::Status Authorize(grpc::ClientContext& context) const;
 
-  // Connects if need be, and waits until that has succeeded. Returns false if it failed, or at the deadline. Makes no
-  // call.
+  // Connects if necessary, and waits for the connection. Returns false if it failed, or at the deadline. Makes no call.
   bool WaitUntilReady(absl::Time deadline);
 
   const std::string& address() const { return address_; }
@@ -46,10 +46,10 @@ class Connection {
   grpc::GenericStub raw_stub_;
 };
 
-// The end of a call that began now and may take several RPCs.
+// Returns the deadline of a call that begins now and may make several RPCs.
 absl::Time DeadlineAfter(absl::Duration timeout);
 
-// The context of one RPC, which ends at the deadline or when a stop is requested.
+// The context of one RPC, which is cancelled at the deadline or when a stop is requested.
 class CallContext {
  public:
   CallContext(absl::Time deadline, const std::stop_token& stop_token);

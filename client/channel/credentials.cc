@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The one file of the client that uses gRPC's experimental API: only that follows files that change.
+// The only file of the client that uses gRPC's experimental API, because only that API reloads changed files.
 #include "client/channel/credentials.h"
 
 #include <fmt/format.h>
@@ -18,13 +18,13 @@
 namespace tensorferry {
 namespace {
 
-// How often gRPC looks at the files.
+// The interval at which gRPC checks the files for changes.
 constexpr unsigned kRefreshSeconds = 1;
 
-// Looks at the files, because gRPC would only let connections fail.
+// Validates the files. With invalid files, gRPC would only report that connections fail.
 absl::Status CheckFiles(const TlsOptions& tls) {
   if (tls.certificate_file.empty() != tls.key_file.empty()) {
-    return absl::InvalidArgumentError("a client certificate needs its private key, and the other way round");
+    return absl::InvalidArgumentError("give both a client certificate and its private key, or neither");
   }
   if (!tls.ca_file.empty()) {
     const absl::StatusOr<Pem> authorities = ReadPem(tls.ca_file);

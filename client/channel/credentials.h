@@ -14,19 +14,20 @@
 
 namespace tensorferry {
 
-// How all connections of a client tell whom they talk to, and show who they are.
+// The credentials that all connections of a client use: to verify the server, and to authenticate the client.
 struct Credentials {
   std::shared_ptr<grpc::ChannelCredentials> channel;
   bool encrypted = false;
-  // The name that the server's certificate must have; empty: the host in the address.
+  // The name that the server's certificate must have. Empty: the host in the address.
   std::string server_name;
-  // Calls may pass the proxy that the environment names.
+  // True if connections use the proxy that the environment names.
   bool proxy_from_environment = false;
   TokenSource tokens;
 };
 
-// No `tls`: plaintext. Errors: INVALID_ARGUMENT: a certificate without its key, files that are not what they should be,
-// a certificate that has expired; those of reading the files.
+// Returns the credentials for these options, after validating their files. Without `tls`, connections are plaintext.
+// Errors: INVALID_ARGUMENT: a certificate without its key, an invalid file, an expired certificate; those of reading
+// the files.
 absl::StatusOr<std::shared_ptr<const Credentials>> MakeCredentials(const std::optional<TlsOptions>& tls,
                                                                    const TokenOptions& token,
                                                                    bool proxy_from_environment);

@@ -5,50 +5,45 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "absl/status/statusor.h"
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "client/channel/connection.h"
+#include "lib/sync/mutex.h"
 
 namespace tensorferry {
 
-// A connection to one of several servers at a time, which moves on to the next server when one fails. It is made anew
-// then even where there is only one server: gRPC would wait for a second and longer before it dials again, and remember
-// what a name resolved to. Safe for concurrent use by multiple threads.
+// A connection to one of several servers at a time, which moves to the next server when one fails. It reconnects even
+// if there is only one server: gRPC would wait for a second or longer before it dials again, and would keep the address
+// that a name resolved to. Safe for concurrent use by multiple threads.
 class FailoverChannel {
  public:
   using Dial = std::function<std::shared_ptr<Connection>(const std::string& address)>;
 
-  // Begins with `addresses[first % size]`, of which there is at least one, when it is first used.
+  // Begins with `addresses[first % size]` when it is first used. `addresses` is not empty.
   FailoverChannel(std::vector<std::string> addresses, std::size_t first, Dial dial);
   FailoverChannel(const FailoverChannel&) = delete;
   FailoverChannel& operator=(const FailoverChannel&) = delete;
 
   std::size_t address_count() const { return addresses_.size(); }
 
-  // The connection to use now. It stays usable for as long as it is held.
-  std::shared_ptr<Connection> Current();
+  // Returns the connection to use now. It stays usable for as long as it is held.
+  std::shared_ptr<Connection> Current() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // To be called when a call over `failed` came to `status`: if another connection may do better, whoever asks from now
-  // on gets one. Of several calls that fail over the same connection, the first moves on for all.
-  void MoveOn(const std::shared_ptr<Connection>& failed, const absl::Status& status);
+  // Reports that a call over `failed` ended with `status`. If another connection may succeed, Current returns a new one
+  // from now on. If several calls fail over the same connection, only the first report has an effect.
+  void MoveOn(const std::shared_ptr<Connection>& failed, const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   const std::vector<std::string> addresses_;
   const Dial dial_;
-  std::mutex mutex_;  // guards what follows
-  std::size_t position_;
-  std::shared_ptr<Connection> current_;  // null until it is first used
+  Mutex mutex_;
+  std::size_t position_ ABSL_GUARDED_BY(mutex_);
+  // Null until it is first used.
+  std::shared_ptr<Connection> current_ ABSL_GUARDED_BY(mutex_);
 };
-
-// Returns `status` with the server that it came from, in its message and its details.
-absl::Status WithAddress(const Connection& connection, const absl::Status& status);
-
-// The same for an error that is about the server or the way to it. The message of one about the request stays as it is.
-absl::Status NameServer(const Connection& connection, const absl::Status& status);
 
 }  // namespace tensorferry
 

@@ -4,22 +4,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <condition_variable>
-#include <mutex>
 #include <optional>
 #include <random>
 #include <string>
 #include <utility>
 
-#include "client/channel/attach_details.h"
+#include "absl/synchronization/notification.h"
+#include "client/channel/call_error.h"
 
 namespace tensorferry {
 
 void RetryEnvironment::SleepUnlessStopped(absl::Duration duration, const std::stop_token& stop_token) {
-  std::mutex mutex;
-  std::condition_variable_any stopped;
-  std::unique_lock lock(mutex);
-  stopped.wait_for(lock, stop_token, absl::ToChronoNanoseconds(duration), [] { return false; });
+  absl::Notification stopped;
+  const std::stop_callback on_stop(stop_token, [&] { stopped.Notify(); });
+  stopped.WaitForNotificationWithTimeout(duration);
 }
 
 double RetryEnvironment::RandomFraction() {
@@ -41,19 +39,17 @@ absl::Status RetryLoop::WaitAfter(const absl::Status& failure) {
   const std::string message(failure.message());
   if (!delay) {
     if (history_.failures == 1) return failure;
+    const bool is_short = history_.elapsed < absl::Seconds(1);
     return WithAttempts(
-        absl::Status(failure.code(),
-                     fmt::format("{} (after {} attempts in {})", message, history_.failures,
-                                 absl::FormatDuration(absl::Trunc(history_.elapsed, absl::Milliseconds(100))))),
+        absl::Status(failure.code(), fmt::format("{} (after {} attempts in {})", message, history_.failures,
+                                                 is_short ? "less than a second" : FormatSeconds(history_.elapsed))),
         failure);
   }
   if (on_retry_) on_retry_(failure, *delay);
   retry_.environment.sleep(std::min(*delay, deadline_ - now), stop_token_);
   if (stop_token_.stop_requested()) return absl::CancelledError("stopped");
   if (retry_.environment.now() >= deadline_) {
-    return WithAttempts(absl::DeadlineExceededError(
-                            fmt::format("the deadline passed between attempts, the last of which: {}", message)),
-                        failure);
+    return WithAttempts(absl::DeadlineExceededError(fmt::format("waiting to retry after: {}", message)), failure);
   }
   return absl::OkStatus();
 }

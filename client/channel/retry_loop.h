@@ -11,41 +11,45 @@
 
 namespace tensorferry {
 
-// What retrying needs of the world. Tests bring their own; the functions must be safe for use by multiple threads.
+// The clock, sleep and randomness of retries, which tests replace. The functions must be safe for concurrent use by
+// multiple threads.
 struct RetryEnvironment {
   std::function<absl::Time()> now = absl::Now;
-  // Returns after that long, or as soon as a stop is requested.
+  // Returns after `duration`, or as soon as a stop is requested.
   std::function<void(absl::Duration, const std::stop_token&)> sleep = SleepUnlessStopped;
-  // From [0, 1).
+  // Returns a number in [0, 1).
   std::function<double()> random = RandomFraction;
 
   static void SleepUnlessStopped(absl::Duration duration, const std::stop_token& stop_token);
   static double RandomFraction();
 };
 
-// How a client retries.
+// The retry policy of a client, and the environment it runs in.
 struct Retry {
   RetryPolicy policy;
   RetryEnvironment environment = {};
 };
 
-// The attempts at one thing, which its owner makes one after the other. Not safe for concurrent use.
+// Counts and spaces the attempts at one operation, which its owner makes one after the other. Not safe for concurrent
+// use.
 class RetryLoop {
  public:
   using OnRetry = std::function<void(const absl::Status&, absl::Duration)>;
 
-  // `retry` must outlive it. `on_retry` may be empty.
+  // `retry` must outlive this object. `on_retry` may be empty.
   RetryLoop(const Retry& retry, absl::Time deadline, std::stop_token stop_token, OnRetry on_retry);
 
-  // To be called after an attempt that got further than those before it: its failure is the first again.
+  // Resets the budget. To be called after an attempt that made progress, before WaitAfter: its failure is then the
+  // first.
   void MadeProgress() { history_ = {}; }
 
-  // To be called after an attempt that failed with `failure`. Returns OK when it is time for the next one, else the
-  // status that the whole ends with: `failure` itself, or one that says why there is no further attempt.
+  // Waits after an attempt that failed with `failure`. Returns OK when it is time for the next attempt. Otherwise
+  // returns the final status of the operation: `failure` itself, or an error that explains why there is no further
+  // attempt. Errors: CANCELLED: a stop was requested; DEADLINE_EXCEEDED: the deadline passed during the wait.
   absl::Status WaitAfter(const absl::Status& failure);
 
  private:
-  // Returns `status`, which the whole ends with, with the details of the last failure.
+  // Returns `status`, the final one, with the details of the last failure.
   absl::Status WithAttempts(absl::Status status, const absl::Status& failure) const;
 
   const Retry& retry_;

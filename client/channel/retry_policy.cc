@@ -12,9 +12,9 @@
 namespace tensorferry {
 namespace {
 
-// Whether gRPC made this status up because the stream broke: the same codes also come from servers that mean them, so
-// that only gRPC's words tell. CANCELLED, when it is not the caller who cancelled, is what a server or proxy that goes
-// away says.
+// Returns true if gRPC produced this status itself because the stream broke. A server may send the same codes for
+// other reasons, so that only gRPC's words identify it. CANCELLED, if the caller did not cancel, comes from a server or
+// proxy that shuts down.
 bool IsBrokenStream(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kInternal:
@@ -25,7 +25,7 @@ bool IsBrokenStream(const absl::Status& status) {
       return false;
   }
   const std::string_view message(status.message().data(), status.message().size());
-  // All that is said of a call that came when the server had begun to close; the server's name may stand before it.
+  // The whole message of a call that arrived when the server had begun to shut down. The server's name may precede it.
   if (message == "CANCELLED" || message.ends_with(": CANCELLED")) return true;
   for (const std::string_view words :
        {"RST_STREAM", "Stream removed", "Stream closed", "Cancelled on the server side"}) {
@@ -39,13 +39,14 @@ bool IsBrokenStream(const absl::Status& status) {
 absl::Status RetryPolicy::Validate(const RetryOptions& options) {
   if (options.max_attempts < 1) {
     return absl::InvalidArgumentError(
-        fmt::format("retry.max_attempts is {}, it must be at least 1", options.max_attempts));
+        fmt::format("retry.max_attempts is {}: it must be at least 1", options.max_attempts));
   }
   if (!(options.multiplier >= 1)) {
-    return absl::InvalidArgumentError(fmt::format("retry.multiplier is {}, it must be at least 1", options.multiplier));
+    return absl::InvalidArgumentError(fmt::format("retry.multiplier is {}: it must be at least 1", options.multiplier));
   }
   if (std::min({options.max_time_without_progress, options.initial_delay, options.max_delay}) < absl::ZeroDuration()) {
-    return absl::InvalidArgumentError("retry: a duration is negative");
+    return absl::InvalidArgumentError(
+        "retry: max_time_without_progress, initial_delay and max_delay must not be negative");
   }
   return absl::OkStatus();
 }
@@ -63,9 +64,9 @@ std::optional<absl::Duration> RetryPolicy::DelayAfter(const absl::Status& status
   }
   const double growth = std::pow(options_.multiplier, history.failures - 1);
   const absl::Duration limit = std::min(options_.initial_delay * growth, options_.max_delay);
-  // Clients that were all told the same do not come back all at once.
+  // Randomness spreads clients that all received the same delay from a server.
   const absl::Duration wanted = wire::RetryDelayOf(status).value_or(absl::ZeroDuration()) + limit * random;
-  // The last attempt comes when the time is over, not after it.
+  // The last attempt is made when the time ends, not after it.
   return std::min(wanted, options_.max_time_without_progress - history.elapsed);
 }
 

@@ -10,33 +10,34 @@
 
 namespace tensorferry {
 
-// The failures since a call began or last made progress.
+// The failures in a row: since a call began or last made progress.
 struct FailureHistory {
-  // How many there were, the last one included.
+  // Their number, including the last one.
   int failures = 0;
-  // How many of them were DATA_LOSS.
+  // The number of those that were DATA_LOSS.
   int data_losses = 0;
   // The time since the first of them.
   absl::Duration elapsed = absl::ZeroDuration();
 };
 
-// Decides whether what failed is tried again, and when. A pure function: it has no clock and no randomness of its own.
+// Decides if and when a failed call is retried. Has no clock and no randomness of its own. Safe for concurrent use.
 class RetryPolicy {
  public:
-  // A server that sends broken data does it again, in all likelihood; a network that breaks some does not.
+  // The limit for DATA_LOSS. A server that sends broken data probably sends it again, unlike a network that damages
+  // some.
   static constexpr int kMaxDataLosses = 3;
 
-  // Errors: INVALID_ARGUMENT: an option out of range.
+  // Validates the options. Errors: INVALID_ARGUMENT: an option is out of range.
   static absl::Status Validate(const RetryOptions& options);
 
   // `options` must be valid.
   explicit RetryPolicy(const RetryOptions& options) : options_(options) {}
 
-  // Whether another attempt can succeed after this failure. `status` came from a server or from the way to it.
+  // Returns true if another attempt may succeed after this failure, which came from a server or the connection to it.
   static bool IsRetryable(const absl::Status& status);
 
-  // How long to wait before the next attempt; nothing: give up. `random` is from [0, 1). What the server asked for
-  // (google.rpc.RetryInfo) is waited on top of what the policy says.
+  // Returns the delay before the next attempt, or nothing to give up. `random` is in [0, 1). The delay that the server
+  // asked for (google.rpc.RetryInfo) is added to the policy's own.
   std::optional<absl::Duration> DelayAfter(const absl::Status& status, const FailureHistory& history,
                                            double random) const;
 

@@ -23,7 +23,7 @@ std::string_view WithoutBlanks(std::string_view text) {
   return text.substr(0, text.find_last_not_of(kBlanks) + 1);
 }
 
-// gRPC ends the program over metadata that HTTP/2 does not allow.
+// Metadata that HTTP/2 does not allow would make gRPC abort the program.
 bool IsOneWord(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f; });
 }
@@ -32,7 +32,7 @@ bool IsOneWord(std::string_view text) {
 
 absl::StatusOr<TokenSource> TokenSource::Create(const TokenOptions& options) {
   if (!options.token.empty() && !options.file.empty()) {
-    return absl::InvalidArgumentError("both a token and a token file are given");
+    return absl::InvalidArgumentError("give a token or a token file, not both");
   }
   return TokenSource(options);
 }
@@ -48,14 +48,16 @@ absl::StatusOr<std::string> TokenSource::TokenFor(const std::string& address, bo
         "the token would travel in plaintext to {}, which is not a loopback address: use TLS", Quote(address)));
   }
   if (options_.file.empty()) {
-    if (!IsOneWord(options_.token)) return absl::InvalidArgumentError("the token is not one word of ASCII");
+    if (!IsOneWord(options_.token)) return absl::InvalidArgumentError("the token must be one word of printable ASCII");
     return options_.token;
   }
   const absl::StatusOr<std::string> content = ReadSmallFile(options_.file, kMaxFileBytes);
   if (!content.ok()) return content.status();
   const std::string_view token = WithoutBlanks(*content);
   if (!IsOneWord(token)) {
-    return absl::InvalidArgumentError(fmt::format("token file {}: it does not hold one word", Quote(options_.file)));
+    return absl::InvalidArgumentError(
+        fmt::format("token file {}: must hold the token alone, as one word; a server's token file has NAME TOKEN lines",
+                    Quote(options_.file)));
   }
   return std::string(token);
 }

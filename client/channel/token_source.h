@@ -9,18 +9,18 @@
 
 namespace tensorferry {
 
-// Where the bearer token of each call comes from. Safe for concurrent use by multiple threads.
+// Provides the bearer token for each call. Safe for concurrent use by multiple threads.
 class TokenSource {
  public:
-  // Errors: INVALID_ARGUMENT: a token and a file.
+  // Errors: INVALID_ARGUMENT: both a token and a file are given.
   static absl::StatusOr<TokenSource> Create(const TokenOptions& options);
 
-  // Whether there are tokens at all.
+  // Returns true if calls carry a token.
   bool present() const { return !options_.token.empty() || !options_.file.empty(); }
 
-  // The token for a call to `address`. `through_proxy`: the call may leave this machine even if `address` is loopback.
-  // Errors: INVALID_ARGUMENT: it would travel in plaintext, or what there is cannot be a token; those of reading the
-  // file. Messages never hold the token.
+  // Returns the token for a call to `address`, and reads the file again. `through_proxy`: the call may leave this
+  // machine even if `address` is loopback. Error messages never contain the token. Errors: INVALID_ARGUMENT: the token
+  // would travel in plaintext, or is not a single word; those of reading the file.
   absl::StatusOr<std::string> TokenFor(const std::string& address, bool encrypted, bool through_proxy) const;
 
  private:

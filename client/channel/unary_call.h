@@ -6,7 +6,9 @@
 #include <stop_token>
 
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "client/channel/call_error.h"
 #include "client/channel/connection.h"
 #include "client/channel/failover_channel.h"
 #include "client/channel/retry_loop.h"
@@ -21,6 +23,8 @@ using UnaryMethod = grpc::Status (v1::TensorService::Stub::*)(grpc::ClientContex
 template <typename Request, typename Response>
 absl::StatusOr<Response> CallOnce(Connection& connection, UnaryMethod<Request, Response> method, const Request& request,
                                   absl::Time deadline, const std::stop_token& stop_token) {
+  // gRPC may still make a call whose deadline has just passed.
+  if (absl::Now() >= deadline) return absl::DeadlineExceededError("the deadline passed before the call");
   CallContext context(deadline, stop_token);
   if (absl::Status status = connection.Authorize(context.grpc()); !status.ok()) return status;
   Response response;
@@ -29,18 +33,21 @@ absl::StatusOr<Response> CallOnce(Connection& connection, UnaryMethod<Request, R
   return response;
 }
 
-// Calls a unary method until it succeeds, or fails with an error that no further attempt can help.
+// Calls a unary method until it succeeds, or until its error is final. `options.timeout` is for the error's text only.
 template <typename Request, typename Response>
-absl::StatusOr<Response> CallWithRetry(FailoverChannel& link, const Retry& retry, UnaryMethod<Request, Response> method,
-                                       const Request& request, absl::Time deadline, const CallOptions& options) {
+absl::StatusOr<Response> CallWithRetry(FailoverChannel& channel, const Retry& retry,
+                                       UnaryMethod<Request, Response> method, const Request& request,
+                                       absl::Time deadline, const CallOptions& options) {
   RetryLoop loop(retry, deadline, options.stop_token, options.on_retry);
   while (true) {
-    const std::shared_ptr<Connection> connection = link.Current();
+    const std::shared_ptr<Connection> connection = channel.Current();
     absl::StatusOr<Response> response = CallOnce(*connection, method, request, deadline, options.stop_token);
     if (response.ok()) return response;
-    // Also before giving up, so that the next call does not begin with a channel that waits.
-    if (!options.stop_token.stop_requested()) link.MoveOn(connection, response.status());
-    if (absl::Status given_up = loop.WaitAfter(response.status()); !given_up.ok()) return given_up;
+    // Also before giving up, so that the next call does not begin with a connection in backoff.
+    if (!options.stop_token.stop_requested()) channel.MoveOn(connection, response.status());
+    if (absl::Status given_up = loop.WaitAfter(response.status()); !given_up.ok()) {
+      return ExplainTimeout(given_up, options.timeout);
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The tensorferry command line client. Each command is a file beside this one.
+// The tensorferry command line client. Each command is a file in commands/.
 #include <signal.h>
 
 #include <fmt/format.h>
@@ -10,42 +10,39 @@
 #include <exception>
 #include <functional>
 #include <new>
-#include <string>
-#include <string_view>
 #include <system_error>
 
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
-#include "client/cli/commands/bench.h"
-#include "client/cli/commands/check.h"
-#include "client/cli/commands/get.h"
-#include "client/cli/commands/health.h"
-#include "client/cli/commands/info.h"
-#include "client/cli/commands/ls.h"
-#include "client/cli/commands/pull.h"
+#include "client/cli/commands/commands.h"
+#include "client/cli/flags/help.h"
 #include "client/cli/output/terminal.h"
-#include "client/cli/process/exit_code.h"
-#include "lib/text/quote.h"
 #include "tensorferry/version.h"
 
 namespace tensorferry::cli {
 namespace {
 
 ExitCode Main(int argc, char** argv) {
-  // Over a file size limit, a write shall fail like any other, with its file named and cleaned up.
+  // Beyond a file size limit (ulimit -f), a write fails like any other: its file is named and removed.
   ::signal(SIGXFSZ, SIG_IGN);
-  // gRPC would write to stderr, in lines of its own, what our one line says.
+  // Otherwise gRPC writes its own lines to stderr, in addition to our one line.
   ::setenv("GRPC_VERBOSITY", "NONE", 0);
-  // Debian builds Abseil so that each lock of gRPC's is looked at for deadlocks.
+  // Debian's Abseil otherwise checks every lock of gRPC for deadlocks.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
 
-  CLI::App program("Lists and fetches the tensors that a tensorferry server has.", "tensorferry");
-  program.footer("Exit codes: 0 done, 1 failed, 2 wrong usage. The server may also be given as TENSORFERRY_SERVER.");
-  program.set_version_flag("--version", "tensorferry " TENSORFERRY_VERSION, "Print the version and exit");
+  CLI::App program(
+      "Lists and fetches the tensors of a tensorferry server.\n\nExamples:\n"
+      "  tensorferry ls --server gpu-store:7070\n"
+      "  tensorferry get llama-8b lm_head.weight -o lm_head.npy\n"
+      "  tensorferry pull llama-8b /models/llama-8b",
+      "tensorferry");
+  program.footer(
+      "Exit codes: 0 done, 1 failed, 2 wrong usage.\n"
+      "env NAME: the environment variable that sets a flag. The command line has precedence.");
+  program.set_version_flag("--version", "tensorferry " TENSORFERRY_VERSION, "Print the version and exit.")
+      ->group("Other");
   program.require_subcommand(1);
-  program.failure_message([](const CLI::App*, const CLI::Error& error) {
-    return "tensorferry: " + OneLine(error.what()) + " (--help tells more)\n";
-  });
+  UseOurHelp(program);
 
   std::function<ExitCode()> run;
   AddLsCommand(program, run);
@@ -58,12 +55,11 @@ ExitCode Main(int argc, char** argv) {
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    // CLI11 would only say that a command is missing.
-    if (const std::string_view word = argc > 1 ? argv[1] : "";
-        program.get_subcommands().empty() && !word.empty() && word[0] != '-') {
-      return PrintWrongUsage(fmt::format("there is no command {} (--help lists them)", Quote(word)));
+    if (error.get_exit_code() == 0) {  // --help, --version
+      program.exit(error);
+      return kDone;
     }
-    return program.exit(error) == 0 ? kDone : kWrongUsage;
+    return PrintWrongUsage(ExplainUsage(program, error));
   }
   return run();
 }
@@ -75,9 +71,9 @@ int main(int argc, char** argv) {
   try {
     return tensorferry::cli::Main(argc, argv);
   } catch (const std::bad_alloc&) {
-    return tensorferry::cli::PrintFailure("failed", absl::ResourceExhaustedError("there is no memory left"));
+    return tensorferry::cli::PrintFailure("failed", absl::ResourceExhaustedError("out of memory"));
   } catch (const std::system_error& error) {
-    // The standard library's, for a thread that cannot be had.
+    // The standard library throws this if it cannot start a thread.
     return tensorferry::cli::PrintFailure(
         "failed", absl::ResourceExhaustedError(fmt::format(
                       "{}: too many threads (ulimit -u) or too little address space (ulimit -v)", error.what())));

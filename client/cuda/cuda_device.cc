@@ -16,11 +16,11 @@ absl::StatusOr<CudaDevice> CudaDevice::Open(int ordinal, const CudaOptions& opti
   constexpr int kMinBuffers = 2;
   constexpr int kMaxBuffers = 64;
   if (options.staging_buffer_bytes < kMinBytes || options.staging_buffer_bytes > kMaxBytes) {
-    return absl::InvalidArgumentError(fmt::format("staging_buffer_bytes is {}, it must be from {} to {}",
+    return absl::InvalidArgumentError(fmt::format("staging_buffer_bytes is {}: it must be from {} to {}",
                                                   options.staging_buffer_bytes, kMinBytes, kMaxBytes));
   }
   if (options.staging_buffers < kMinBuffers || options.staging_buffers > kMaxBuffers) {
-    return absl::InvalidArgumentError(fmt::format("staging_buffers is {}, it must be from {} to {}",
+    return absl::InvalidArgumentError(fmt::format("staging_buffers is {}: it must be from {} to {}",
                                                   options.staging_buffers, kMinBuffers, kMaxBuffers));
   }
   absl::StatusOr<std::shared_ptr<cuda::Device>> device = cuda::OpenDevice(ordinal, options);
@@ -33,7 +33,7 @@ int CudaDevice::ordinal() const { return device_->context().ordinal(); }
 const std::string& CudaDevice::model_name() const { return device_->context().model_name(); }
 
 absl::StatusOr<CudaMemory> CudaDevice::Allocate(std::int64_t size_bytes) const {
-  if (size_bytes < 0) return absl::InvalidArgumentError(fmt::format("the size is {} bytes", size_bytes));
+  if (size_bytes < 0) return absl::InvalidArgumentError(fmt::format("size of {} bytes is negative", size_bytes));
   if (size_bytes == 0) return CudaMemory(nullptr, 0);
   const absl::StatusOr<cuda::CUdeviceptr> memory = device_->Allocate(size_bytes);
   if (!memory.ok()) return memory.status();

@@ -56,7 +56,7 @@ absl::StatusOr<CUstream> Device::StreamFor(std::optional<CudaStream> stream) con
   const auto handle = static_cast<CUstream>(stream->handle);
   // This handle means another stream in each thread, and several threads submit copies.
   if (handle == PerThreadStream()) {
-    return absl::InvalidArgumentError("the per-thread default stream cannot be used: pass a stream that was created");
+    return absl::InvalidArgumentError("the per-thread default stream cannot be used: create a stream and pass it");
   }
   // The legacy default stream is that of the current context.
   if (handle == nullptr || handle == LegacyStream()) return handle;
@@ -71,11 +71,11 @@ absl::StatusOr<CUstream> Device::StreamFor(std::optional<CudaStream> stream) con
   }
   if (owner == context_->handle()) return handle;
   return absl::InvalidArgumentError(
-      fmt::format("the stream is not one of the primary context of {}", context_->name()));
+      fmt::format("the stream does not belong to the primary context of {}", context_->name()));
 }
 
 absl::StatusOr<CUdeviceptr> Device::FindAllocation(const void* memory, std::int64_t size_bytes) const {
-  if (size_bytes < 0) return absl::InvalidArgumentError(fmt::format("the size is {} bytes", size_bytes));
+  if (size_bytes < 0) return absl::InvalidArgumentError(fmt::format("size of {} bytes is negative", size_bytes));
   if (size_bytes == 0) return CUdeviceptr{0};
   unsigned type = 0;
   unsigned managed = 0;
@@ -103,7 +103,7 @@ absl::StatusOr<CUdeviceptr> Device::FindAllocation(const void* memory, std::int6
   const std::size_t left = size - (AddressOf(memory) - start);
   if (static_cast<std::size_t>(size_bytes) <= left) return start;
   return absl::InvalidArgumentError(
-      fmt::format("{} has {} bytes to the end of its allocation, not {}", memory, left, size_bytes));
+      fmt::format("{} bytes requested at {}, but its allocation ends after {}", size_bytes, memory, left));
 }
 
 absl::StatusOr<CUdeviceptr> Device::Allocate(std::int64_t size_bytes) const {

@@ -19,8 +19,8 @@ namespace tensorferry::cuda {
 // use by multiple threads.
 class Device {
  public:
-  // Opens one more device object: only OpenDevice (device_registry.h) and its tests should. The options must be valid.
-  // Errors: as CudaDevice::Open.
+  // Creates a device object. To be called only by OpenDevice and its tests. The options must be valid. Errors: as
+  // CudaDevice::Open.
   static absl::StatusOr<std::shared_ptr<Device>> Create(int ordinal, const CudaOptions& options);
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
@@ -31,14 +31,15 @@ class Device {
   const PrimaryContext& context() const { return *context_; }
   StagingRing& ring() { return *ring_; }
 
-  // Returns our own stream, or the caller's. Errors: INVALID_ARGUMENT: it is not one of this device's primary context.
+  // Returns the caller's stream, or the internal one if there is none. Errors: INVALID_ARGUMENT: the stream does not
+  // belong to this device's primary context.
   absl::StatusOr<CUstream> StreamFor(std::optional<CudaStream> stream) const;
 
   // Returns the start of the allocation that contains these bytes; 0 if there are none. Errors: INVALID_ARGUMENT: they
   // are not in one allocation on this device.
   absl::StatusOr<CUdeviceptr> FindAllocation(const void* memory, std::int64_t size_bytes) const;
 
-  // Errors: RESOURCE_EXHAUSTED: the device has not enough free memory.
+  // Allocates device memory. Errors: RESOURCE_EXHAUSTED: the device does not have enough free memory.
   absl::StatusOr<CUdeviceptr> Allocate(std::int64_t size_bytes) const;
   void Free(CUdeviceptr memory) const;
 

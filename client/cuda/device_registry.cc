@@ -4,15 +4,17 @@
 #include <fmt/format.h>
 
 #include <map>
-#include <mutex>
+
+#include "absl/base/thread_annotations.h"
+#include "lib/sync/mutex.h"
 
 namespace tensorferry::cuda {
 namespace {
 
 struct Registry {
-  std::mutex mutex;  // guards all below
-  // By ordinal. Devices that were closed are null.
-  std::map<int, std::weak_ptr<Device>> devices;
+  Mutex mutex;
+  // By ordinal. Expired if the device was closed.
+  std::map<int, std::weak_ptr<Device>> devices ABSL_GUARDED_BY(mutex);
 };
 
 Registry& TheRegistry() {
@@ -26,12 +28,12 @@ Registry& TheRegistry() {
 absl::StatusOr<std::shared_ptr<Device>> OpenDevice(int ordinal, const CudaOptions& options) {
   Registry& registry = TheRegistry();
   // Held while a device is created, so that concurrent calls get the same one.
-  const std::lock_guard lock(registry.mutex);
+  const MutexLock lock(&registry.mutex);
   if (const auto found = registry.devices.find(ordinal); found != registry.devices.end()) {
     if (std::shared_ptr<Device> device = found->second.lock()) {
       if (device->options() == options) return device;
       return absl::InvalidArgumentError(
-          fmt::format("{} is open with {} staging buffers of {} bytes: it cannot be opened with {} of {} bytes",
+          fmt::format("{} is already open with {} staging buffers of {} bytes: it cannot be opened with {} of {} bytes",
                       device->context().name(), device->options().staging_buffers,
                       device->options().staging_buffer_bytes, options.staging_buffers, options.staging_buffer_bytes));
     }

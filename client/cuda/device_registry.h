@@ -10,7 +10,7 @@
 
 namespace tensorferry::cuda {
 
-// Returns this process's object for a device, and creates it if none is open. The options must be valid. Errors: as
+// Returns the process's object for a device, and creates it if none is open. The options must be valid. Errors: as
 // CudaDevice::Open. Safe for concurrent use.
 absl::StatusOr<std::shared_ptr<Device>> OpenDevice(int ordinal, const CudaOptions& options);
 

@@ -4,7 +4,8 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
-#include <mutex>
+#include "absl/base/thread_annotations.h"
+#include "lib/sync/mutex.h"
 
 namespace tensorferry::cuda {
 namespace {
@@ -14,14 +15,15 @@ constexpr const char* kLibrary = "libcuda.so.1";
 absl::Status Bind(void* library, const char* name, void** function) {
   *function = ::dlsym(library, name);
   if (*function != nullptr) return absl::OkStatus();
-  return absl::FailedPreconditionError(fmt::format("the NVIDIA driver is too old: its {} lacks {}", kLibrary, name));
+  return absl::FailedPreconditionError(
+      fmt::format("the NVIDIA driver is too old: {} does not have {}", kLibrary, name));
 }
 
 absl::Status BindAll(Driver& driver) {
   // Never closed: the driver runs threads of its own.
   void* const library = ::dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
-    return absl::FailedPreconditionError(fmt::format("there is no NVIDIA driver on this machine: {}", ::dlerror()));
+    return absl::FailedPreconditionError(fmt::format("no NVIDIA driver on this machine: {}", ::dlerror()));
   }
   absl::Status status;
 #define TENSORFERRY_CUDA_BIND(name, ...) \
@@ -46,11 +48,11 @@ absl::Status Driver::ToStatus(CUresult result, std::string_view action) const {
 }
 
 absl::StatusOr<const Driver*> LoadDriver() {
-  static std::mutex mutex;
+  static Mutex mutex;
   static Driver driver;
-  static bool loaded = false;
-  static bool initialized = false;
-  const std::lock_guard lock(mutex);
+  static bool loaded ABSL_GUARDED_BY(mutex) = false;
+  static bool initialized ABSL_GUARDED_BY(mutex) = false;
+  const MutexLock lock(&mutex);
   if (!loaded) {
     if (absl::Status status = BindAll(driver); !status.ok()) return status;
     loaded = true;

@@ -21,7 +21,7 @@ struct Driver {
   absl::Status ToStatus(CUresult result, std::string_view action) const;
 };
 
-// Returns the driver, loaded and initialized; it stays so until the process ends. Safe for concurrent use.
+// Loads and initializes the driver, and returns it. It stays loaded until the process ends. Safe for concurrent use.
 // Errors: FAILED_PRECONDITION: there is no driver, or it is too old; NOT_FOUND: it finds no device; INTERNAL: it does
 // not start.
 absl::StatusOr<const Driver*> LoadDriver();

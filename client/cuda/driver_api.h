@@ -2,7 +2,7 @@
 //
 // Our own declarations of the part of the CUDA driver API that we use, so that a build needs no CUDA toolkit. The ABI
 // of the driver (libcuda.so.1) is stable: an exported function never changes, a new version of it gets a new name
-// (cuMemAlloc_v2). tests/cuda/driver_api_test.cc compares the declarations with cuda.h where there is one.
+// (cuMemAlloc_v2). tests/client/cuda/driver_api_test.cc compares the declarations with cuda.h where there is one.
 #ifndef TENSORFERRY_CLIENT_CUDA_DRIVER_API_H_
 #define TENSORFERRY_CLIENT_CUDA_DRIVER_API_H_
 

@@ -7,19 +7,19 @@
 
 namespace tensorferry::cuda {
 
-absl::Status PollBackoff::Pause(std::unique_lock<std::mutex>& lock, std::condition_variable& changed) {
+absl::Status PollBackoff::Pause(Mutex& mutex, CondVar& changed) {
   constexpr int kPollsWithoutSleep = 20;
-  constexpr std::chrono::microseconds kLongestPause{1000};
+  constexpr absl::Duration kLongestPause = absl::Milliseconds(1);
   if (limits_.stop_token.stop_requested()) return absl::CancelledError("stopped");
   if (absl::Now() >= limits_.deadline) {
-    return absl::DeadlineExceededError("the deadline passed while copies to the device were pending");
+    return absl::DeadlineExceededError("copies to the device are still pending");
   }
   if (polls_++ < kPollsWithoutSleep) {
-    // No yield either: on a busy machine that takes as long as a sleep of milliseconds.
-    lock.unlock();
-    lock.lock();
+    // No yield either: on a busy machine it takes as long as a sleep of milliseconds.
+    mutex.Unlock();
+    mutex.Lock();
   } else {
-    changed.wait_for(lock, pause_);
+    changed.WaitWithTimeout(&mutex, pause_);
     pause_ = std::min(2 * pause_, kLongestPause);
   }
   return absl::OkStatus();

@@ -2,11 +2,10 @@
 #ifndef TENSORFERRY_CLIENT_CUDA_POLL_BACKOFF_H_
 #define TENSORFERRY_CLIENT_CUDA_POLL_BACKOFF_H_
 
-#include <chrono>
-#include <condition_variable>
-#include <mutex>
-
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "lib/sync/mutex.h"
 #include "tensorferry/destination.h"
 
 namespace tensorferry::cuda {
@@ -17,13 +16,14 @@ class PollBackoff {
  public:
   explicit PollBackoff(const FetchLimits& limits) : limits_(limits) {}
 
-  // Pauses, for less if `changed` is notified. Errors: CANCELLED, DEADLINE_EXCEEDED: a limit is reached.
-  absl::Status Pause(std::unique_lock<std::mutex>& lock, std::condition_variable& changed);
+  // Releases `mutex` and pauses, at most until `changed` is signalled. Errors: CANCELLED, DEADLINE_EXCEEDED: a limit is
+  // reached.
+  absl::Status Pause(Mutex& mutex, CondVar& changed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
 
  private:
   const FetchLimits& limits_;
   int polls_ = 0;
-  std::chrono::microseconds pause_{20};
+  absl::Duration pause_ = absl::Microseconds(20);
 };
 
 }  // namespace tensorferry::cuda

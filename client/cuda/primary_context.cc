@@ -16,7 +16,7 @@ absl::StatusOr<std::unique_ptr<PrimaryContext>> PrimaryContext::Retain(int ordin
   absl::Status status = driver.ToStatus(driver.cuDeviceGetCount(&count), "cannot count the devices");
   if (!status.ok()) return status;
   if (ordinal < 0 || ordinal >= count) {
-    return absl::NotFoundError(fmt::format("there is no device cuda:{}: this machine has {}", ordinal, count));
+    return absl::NotFoundError(fmt::format("no device cuda:{}: the number of devices is {}", ordinal, count));
   }
   CUdevice device{};
   CUcontext handle = nullptr;

@@ -10,10 +10,10 @@
 
 namespace tensorferry::cuda {
 
-// A reference to a device's primary context, which the CUDA runtime and PyTorch use, too. Safe for concurrent use.
+// A reference to a device's primary context, which the CUDA runtime and PyTorch also use. Safe for concurrent use.
 class PrimaryContext {
  public:
-  // Errors: those of LoadDriver; NOT_FOUND: there is no such device.
+  // Retains the primary context of a device. Errors: those of LoadDriver; NOT_FOUND: there is no such device.
   static absl::StatusOr<std::unique_ptr<PrimaryContext>> Retain(int ordinal);
   PrimaryContext(const PrimaryContext&) = delete;
   PrimaryContext& operator=(const PrimaryContext&) = delete;
@@ -22,9 +22,9 @@ class PrimaryContext {
   const Driver& driver() const { return driver_; }
   CUcontext handle() const { return handle_; }
   int ordinal() const { return ordinal_; }
-  // For example "cuda:0".
+  // Returns the name of the device, for example "cuda:0".
   const std::string& name() const { return name_; }
-  // For example "NVIDIA H200".
+  // Returns the driver's name for the device, for example "NVIDIA H200".
   const std::string& model_name() const { return model_name_; }
 
  private:
@@ -38,7 +38,7 @@ class PrimaryContext {
   const std::string model_name_;
 };
 
-// Makes a context current to this thread, and finally restores the previous one.
+// Makes a context current to this thread. The destructor restores the previous one.
 class ContextScope {
  public:
   explicit ContextScope(const PrimaryContext& context);
@@ -46,7 +46,7 @@ class ContextScope {
   ContextScope& operator=(const ContextScope&) = delete;
   ~ContextScope();
 
-  // CUDA_SUCCESS if the context is current. If it is not, no function that needs a context may be called.
+  // Returns CUDA_SUCCESS if the context is current. Otherwise, no function that needs a context may be called.
   CUresult result() const { return result_; }
 
  private:

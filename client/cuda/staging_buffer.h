@@ -12,14 +12,15 @@
 
 namespace tensorferry::cuda {
 
-// The transfer of one fetch into one destination: its pending parts and its first error. Guarded by the ring it uses.
+// The transfer of one fetch into one destination: its pending parts and its first error. Guarded by the mutex of its
+// ring.
 struct Transfer {
   Transfer(CUstream stream, CUdeviceptr allocation) : stream(stream), allocation(allocation) {}
 
   const CUstream stream;
   // The start of the allocation that contains the destination.
   const CUdeviceptr allocation;
-  // The parts in staging buffers that have not arrived yet; also after a failure.
+  // The number of parts in staging buffers that have not arrived yet, even after a failure.
   std::size_t pending_parts = 0;
   // The first error.
   absl::Status status;
@@ -29,7 +30,7 @@ struct Transfer {
   }
 };
 
-// A run of a staging buffer's bytes, and the place on the device it goes to.
+// A range of a staging buffer, and its destination on the device.
 struct Part {
   // Null once the part is no longer pending.
   std::shared_ptr<Transfer> transfer;
@@ -52,8 +53,8 @@ struct Part {
   }
 };
 
-// A piece of pinned memory, used again and again. Guarded by its ring, except that writers fill their own range, and
-// one thread submits its copies, without holding the lock.
+// A piece of pinned memory, which is reused. Guarded by the mutex of its ring, with two exceptions: each writer fills
+// its own range, and one thread submits the copies, without the lock.
 //
 //   state        entered when                              left when
 //   kFree        its copies are complete                   a thread takes it for a stream

@@ -14,11 +14,11 @@ namespace {
 
 using State = StagingBuffer::State;
 
-// Bounds the copies that are pending at once, to 128 for each buffer. More could fill the driver's queue, and then the
-// driver blocks.
+// The limit for the pending copies of a buffer. More could fill the driver's queue, which makes the driver block.
 constexpr std::size_t kMaxParts = 128;
 
-// A driver may return an error of earlier work once. After this many failed polls in a row the device is lost.
+// The number of failed polls in a row after which the device is lost. A driver may return an error of earlier work
+// once.
 constexpr int kMaxFailedPolls = 3;
 
 // Copies the next `to.size()` bytes of `pieces` after the first `skip`.
@@ -49,6 +49,7 @@ absl::StatusOr<std::unique_ptr<StagingRing>> StagingRing::Create(const PrimaryCo
 }
 
 absl::Status StagingRing::Allocate() {
+  const MutexLock lock(&mutex_);
   const ContextScope scope(context_);
   const Driver& driver = context_.driver();
   const std::string action =
@@ -79,15 +80,15 @@ StagingRing::~StagingRing() {
 }
 
 absl::Status StagingRing::AwaitIdle(CUdeviceptr to, std::size_t size_bytes, const FetchLimits& limits) {
-  Lock lock(mutex_);
+  const MutexLock lock(&mutex_);
   const auto overlaps = [&](const Part& part) { return part.device < to + size_bytes && to < part.device + part.size; };
   for (PollBackoff backoff(limits);;) {
     const auto buffer = std::ranges::find_if(
         buffers_, [&](const StagingBuffer& each) { return std::ranges::any_of(each.parts, overlaps); });
     if (buffer == buffers_.end()) return absl::OkStatus();
-    Reap(lock);
+    Reap();
     if (!buffer->failure.ok()) return buffer->failure;
-    if (absl::Status status = backoff.Pause(lock, changed_); !status.ok()) return status;
+    if (absl::Status status = backoff.Pause(mutex_, changed_); !status.ok()) return status;
   }
 }
 
@@ -95,19 +96,19 @@ absl::Status StagingRing::Write(const std::shared_ptr<Transfer>& transfer, CUdev
                                 const FetchLimits& limits) {
   std::size_t size = 0;
   for (const std::span<const std::byte> piece : pieces) size += piece.size();
-  Lock lock(mutex_);
+  const MutexLock lock(&mutex_);
   for (std::size_t done = 0; done < size;) {
-    const absl::StatusOr<StagingBuffer*> taken = TakeBuffer(lock, *transfer, limits);
+    const absl::StatusOr<StagingBuffer*> taken = TakeBuffer(*transfer, limits);
     if (!taken.ok()) return taken.status();
     StagingBuffer& buffer = **taken;
     const std::span<std::byte> room(buffer.memory + buffer.used, std::min(size - done, buffer_bytes_ - buffer.used));
     buffer.Add(transfer, to + done, room.size());
     if (buffer.used == buffer_bytes_ || buffer.parts.size() == kMaxParts) buffer.state = State::kClosed;
     ++buffer.writers;
-    lock.unlock();
+    mutex_.Unlock();
     Gather(pieces, done, room);
-    lock.lock();
-    if (--buffer.writers == 0 && buffer.state == State::kClosed) Submit(lock, buffer);
+    mutex_.Lock();
+    if (--buffer.writers == 0 && buffer.state == State::kClosed) Submit(buffer);
     done += room.size();
   }
   return transfer->status;
@@ -116,19 +117,19 @@ absl::Status StagingRing::Write(const std::shared_ptr<Transfer>& transfer, CUdev
 absl::Status StagingRing::Finish(Transfer& transfer, const FetchLimits& limits) {
   const auto is_ours = [&](const Part& part) { return part.transfer.get() == &transfer; };
   const auto has_ours = [&](const StagingBuffer& buffer) { return std::ranges::any_of(buffer.parts, is_ours); };
-  Lock lock(mutex_);
+  const MutexLock lock(&mutex_);
   for (PollBackoff backoff(limits); transfer.pending_parts > 0 && transfer.status.ok();) {
-    if (CloseFilling(lock, has_ours)) continue;
-    Reap(lock);
+    if (CloseFilling(has_ours)) continue;
+    Reap();
     if (transfer.pending_parts == 0) break;
-    if (absl::Status status = backoff.Pause(lock, changed_); !status.ok()) return status;
+    if (absl::Status status = backoff.Pause(mutex_, changed_); !status.ok()) return status;
   }
   return transfer.status;
 }
 
 void StagingRing::Abandon(Transfer& transfer, absl::Time until) {
   const auto is_ours = [&](const Part& part) { return part.transfer.get() == &transfer; };
-  Lock lock(mutex_);
+  const MutexLock lock(&mutex_);
   for (StagingBuffer& buffer : buffers_) {
     if (buffer.state != State::kFilling) continue;
     transfer.pending_parts -= std::erase_if(buffer.parts, is_ours);
@@ -136,8 +137,8 @@ void StagingRing::Abandon(Transfer& transfer, absl::Time until) {
   }
   const FetchLimits limits{.deadline = until};
   for (PollBackoff backoff(limits); transfer.pending_parts > 0;) {
-    Reap(lock);
-    if (transfer.pending_parts > 0 && !backoff.Pause(lock, changed_).ok()) return;
+    Reap();
+    if (transfer.pending_parts > 0 && !backoff.Pause(mutex_, changed_).ok()) return;
   }
 }
 
@@ -146,16 +147,15 @@ bool StagingRing::Drain(absl::Time until) {
     return buffer.state == State::kPending && buffer.failure.ok();
   };
   const FetchLimits limits{.deadline = until};
-  Lock lock(mutex_);
+  const MutexLock lock(&mutex_);
   for (PollBackoff backoff(limits); true;) {
-    Reap(lock);
+    Reap();
     if (std::ranges::none_of(buffers_, is_pending)) return true;
-    if (!backoff.Pause(lock, changed_).ok()) return false;
+    if (!backoff.Pause(mutex_, changed_).ok()) return false;
   }
 }
 
-absl::StatusOr<StagingBuffer*> StagingRing::TakeBuffer(Lock& lock, const Transfer& transfer,
-                                                       const FetchLimits& limits) {
+absl::StatusOr<StagingBuffer*> StagingRing::TakeBuffer(const Transfer& transfer, const FetchLimits& limits) {
   for (PollBackoff backoff(limits); true;) {
     if (!transfer.status.ok()) return transfer.status;
     if (StagingBuffer* const buffer = FindFilling(transfer.stream)) return buffer;
@@ -163,12 +163,12 @@ absl::StatusOr<StagingBuffer*> StagingRing::TakeBuffer(Lock& lock, const Transfe
       buffer->Take(transfer.stream);
       return buffer;
     }
-    Reap(lock);
+    Reap();
     if (FindFree() != nullptr) continue;
-    // Others may fill their buffers too slowly: send what is there.
-    if (CloseFilling(lock, [](const StagingBuffer&) { return true; })) continue;
+    // Other threads may fill their buffers too slowly: send the bytes that these hold.
+    if (CloseFilling([](const StagingBuffer&) { return true; })) continue;
     if (absl::Status lost = AllLost(); !lost.ok()) return lost;
-    if (absl::Status status = backoff.Pause(lock, changed_); !status.ok()) return status;
+    if (absl::Status status = backoff.Pause(mutex_, changed_); !status.ok()) return status;
   }
 }
 
@@ -190,22 +190,22 @@ absl::Status StagingRing::AllLost() const {
 }
 
 template <typename Wanted>
-bool StagingRing::CloseFilling(Lock& lock, const Wanted& wanted) {
+bool StagingRing::CloseFilling(const Wanted& wanted) {
   bool any = false;
   for (StagingBuffer& buffer : buffers_) {
     if (buffer.state != State::kFilling || !wanted(buffer)) continue;
     any = true;
     buffer.state = State::kClosed;
-    if (buffer.writers == 0) Submit(lock, buffer);
+    if (buffer.writers == 0) Submit(buffer);
   }
   return any;
 }
 
-void StagingRing::Submit(Lock& lock, StagingBuffer& buffer) {
+void StagingRing::Submit(StagingBuffer& buffer) {
   buffer.state = State::kSubmitting;
-  lock.unlock();
+  mutex_.Unlock();
   const Submission submission = submitter_.Submit(buffer);
-  lock.lock();
+  mutex_.Lock();
   for (std::size_t i = 0; i < submission.parts.size(); ++i) {
     const CUresult result = submission.parts[i];
     if (result != CUDA_SUCCESS) buffer.parts[i].Fail(submitter_.ToStatus(result));
@@ -219,10 +219,10 @@ void StagingRing::Submit(Lock& lock, StagingBuffer& buffer) {
     buffer.Complete();
     buffer.Free();
   }
-  changed_.notify_all();
+  changed_.SignalAll();
 }
 
-void StagingRing::Reap(Lock& lock) {
+void StagingRing::Reap() {
   if (reaping_) return;
   std::vector<StagingBuffer*> pending;
   for (StagingBuffer& buffer : buffers_) {
@@ -230,12 +230,12 @@ void StagingRing::Reap(Lock& lock) {
   }
   if (pending.empty()) return;
   reaping_ = true;
-  lock.unlock();
+  mutex_.Unlock();
   const std::vector<PollResult> results = submitter_.Poll(pending);
-  lock.lock();
+  mutex_.Lock();
   reaping_ = false;
   for (std::size_t i = 0; i < pending.size(); ++i) Handle(results[i], *pending[i]);
-  changed_.notify_all();
+  changed_.SignalAll();
 }
 
 void StagingRing::Handle(const PollResult& result, StagingBuffer& buffer) const {

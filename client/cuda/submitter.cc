@@ -35,8 +35,8 @@ std::vector<PollResult> Submitter::Poll(std::span<StagingBuffer* const> buffers)
 
 PollResult Submitter::PollOne(StagingBuffer& buffer) const {
   const Driver& driver = context_.driver();
-  // After a fetch was told that its buffer is lost, its caller may destroy the stream. Then only the event can be
-  // asked.
+  // After a fetch has failed because its buffer is lost, its caller may destroy the stream. Only the event is valid
+  // then.
   const bool lost = !buffer.failure.ok();
   if (lost && !buffer.recorded) return {.answer = CUDA_ERROR_UNKNOWN, .error = CUDA_ERROR_UNKNOWN};
   CUresult result = CUDA_SUCCESS;

@@ -18,14 +18,10 @@
 namespace tensorferry {
 namespace {
 
-// What fewer bytes bring may be in a cache when it is read.
+// Smaller results may be read from a cache soon, so they are not copied past it.
 constexpr std::int64_t kMinStreamedBytes = std::int64_t{1} << 20;
 
-absl::Status BrokenProtocol(std::string_view what) {
-  return absl::DataLossError(fmt::format("the server's stream is broken: {}", what));
-}
-
-// The shape and dtype that a result claims must make up its size; only a whole number of bytes can.
+// Returns true if the dtype and shape of a result give its size, in whole bytes.
 bool SizeMatches(Dtype dtype, const v1::ReadResult& result) {
   const std::optional<std::uint64_t> bits =
       CheckedBits(dtype, {result.shape().data(), static_cast<std::size_t>(result.shape_size())});
@@ -36,13 +32,12 @@ bool IsSame(const ReadResult& a, const ReadResult& b) {
   return a.name == b.name && a.dtype == b.dtype && a.shape == b.shape && a.size_bytes == b.size_bytes;
 }
 
-// Goes through the pieces of a chunk's data.
+// Iterates over the pieces of a chunk's data.
 class PieceCursor {
  public:
   explicit PieceCursor(const wire::DecodedChunk& chunk) : piece_(chunk.data.begin()) {}
 
-  // Calls `take` with each of the next pieces, which are `size_bytes` long together. The decoder made sure that there
-  // are that many.
+  // Calls `take` with each of the next pieces, `size_bytes` in total. The decoder has checked that there are as many.
   template <typename Take>
   void Next(std::int64_t size_bytes, const Take& take) {
     for (auto left = static_cast<std::size_t>(size_bytes); left > 0;) {
@@ -56,10 +51,14 @@ class PieceCursor {
 
  private:
   std::vector<std::span<const std::byte>>::const_iterator piece_;
-  std::span<const std::byte> bytes_;  // the rest of the piece before
+  std::span<const std::byte> bytes_;  // the rest of the previous piece
 };
 
 }  // namespace
+
+absl::Status BrokenProtocol(std::string_view problem) {
+  return absl::DataLossError(fmt::format("the server's stream breaks the protocol: {}", problem));
+}
 
 Assembler::Assembler(std::vector<ExpectedPart> parts, std::string generation, std::string digest)
     : parts_(std::move(parts)),
@@ -85,7 +84,7 @@ std::vector<RemainingRange> Assembler::Resume() {
   stream_confirmed_ = 0;
   completed_.clear();
   asked_.clear();
-  if (results_.size() != parts_.size()) results_.clear();  // and nothing has arrived
+  if (results_.size() != parts_.size()) results_.clear();  // nothing has arrived
   std::vector<RemainingRange> remaining;
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     if (states_[i].confirmed) continue;
@@ -123,12 +122,12 @@ void Assembler::Confirm(std::size_t part) {
 }
 
 absl::Status Assembler::Add(const wire::DecodedChunk& chunk) {
-  // Data that goes to memory is checked on its way, but what describes the stream is trusted only if all is sound.
+  // Data for memory is verified while it is copied. A header is trusted only if the checksum of its chunk matches.
   if (chunk.head->has_header()) {
     if (absl::Status status = wire::VerifyChecksum(chunk); !status.ok()) return status;
   }
   if (chunk.head->has_header() == has_header_) {
-    return BrokenProtocol(has_header_ ? "a second header" : "it does not begin with a header");
+    return BrokenProtocol(has_header_ ? "a second header" : "it begins without a header");
   }
   if (chunk.head->has_header()) {
     if (absl::Status status = AddHeader(chunk.head->header()); !status.ok()) return status;
@@ -145,8 +144,8 @@ absl::Status Assembler::AddHeader(const v1::StreamHeader& header) {
   has_header_ = true;
   if (header.generation().empty()) return BrokenProtocol("it names no generation");
   if (!generation_.empty() && header.generation() != generation_) {
-    return absl::AbortedError(fmt::format("the model changed: it is of generation {}, not of {}",
-                                          Quote(header.generation()), Quote(generation_)));
+    return absl::AbortedError(
+        fmt::format("the model changed: its generation is {}, not {}", Quote(header.generation()), Quote(generation_)));
   }
   generation_ = header.generation();
   if (!digest_.empty() && header.digest() != digest_) {
@@ -158,13 +157,12 @@ absl::Status Assembler::AddHeader(const v1::StreamHeader& header) {
   if (received_bytes_ == 0) {
     instances_ = {header.instance()};
   } else if (known == instances_.end()) {
-    return absl::InternalError("the bytes of two openings of the files were not compared");
+    return absl::InternalError("bytes of two openings of the files were not compared");
   } else {
     std::rotate(known, known + 1, instances_.end());
   }
-  begun_ = true;
   if (header.read_count() != static_cast<std::int64_t>(asked_.size())) {
-    return BrokenProtocol(fmt::format("it answers {} reads, {} were requested", header.read_count(), asked_.size()));
+    return BrokenProtocol(fmt::format("{} reads where {} were requested", header.read_count(), asked_.size()));
   }
   return absl::OkStatus();
 }
@@ -188,7 +186,7 @@ absl::Status Assembler::AddResult(const v1::ReadResult& result) {
   const std::optional<Dtype> dtype = part.is_file ? Dtype::kU8 : ParseDtype(result.dtype());
   if (!dtype) {
     return absl::UnimplementedError(
-        fmt::format("tensor {}: this version does not know the dtype {}", Quote(part.name), Quote(result.dtype())));
+        fmt::format("tensor {}: this version does not support dtype {}", Quote(part.name), Quote(result.dtype())));
   }
   if (!SizeMatches(*dtype, result)) {
     return BrokenProtocol(fmt::format("tensor {} of {} and shape [{}] cannot have {} bytes", Quote(part.name),
@@ -208,13 +206,13 @@ absl::Status Assembler::AddResult(const v1::ReadResult& result) {
     }
     results_.push_back(std::move(description));
   } else if (!IsSame(description, results_[index])) {
-    return BrokenProtocol(fmt::format("{} is not what it was before", Quote(part.name)));
+    return BrokenProtocol(fmt::format("the description of {} changed", Quote(part.name)));
   }
   return absl::OkStatus();
 }
 
 absl::Status Assembler::ChooseDestination(ExpectedPart& part, const ReadResult& description) {
-  // The range ends with the result; nothing of it has arrived.
+  // The range ends with the result. Nothing of it has arrived.
   expected_bytes_ -= part.end - part.begin;
   part.end = std::max(part.begin, std::min(part.end, description.size_bytes));
   expected_bytes_ += part.end - part.begin;
@@ -233,9 +231,9 @@ absl::Status Assembler::ChooseDestination(ExpectedPart& part, const ReadResult& 
 }
 
 absl::StatusOr<std::size_t> Assembler::PartOf(const v1::Segment& segment) const {
-  if (announced_ != asked_.size()) return BrokenProtocol("data before all results were announced");
+  if (announced_ != asked_.size()) return BrokenProtocol("data before all results are described");
   if (segment.read_index() < 0 || static_cast<std::size_t>(segment.read_index()) >= asked_.size()) {
-    return BrokenProtocol(fmt::format("data of read {}, {} were requested", segment.read_index(), asked_.size()));
+    return BrokenProtocol(fmt::format("data of read {} where {} were requested", segment.read_index(), asked_.size()));
   }
   const std::size_t index = asked_[static_cast<std::size_t>(segment.read_index())];
   const ExpectedPart& part = parts_[index];
@@ -262,7 +260,7 @@ absl::Status Assembler::AddData(const wire::DecodedChunk& chunk) {
     if (status.ok()) status = WriteSegments(chunk, taken);
   }
   if (!status.ok()) {
-    // Of a chunk that is unsound, or was not taken to its end, all bytes are still missing.
+    // All bytes of a chunk with a wrong checksum, or that was not taken completely, are still missing.
     for (std::size_t i = 0; i < taken; ++i) {
       const v1::Segment& segment = segments[static_cast<int>(i)];
       states_[asked_[static_cast<std::size_t>(segment.read_index())]].next -= segment.size_bytes();
@@ -278,7 +276,7 @@ absl::Status Assembler::AddData(const wire::DecodedChunk& chunk) {
     if (segments[i].result_offset() + size_bytes == parts_[part].end) completed_.emplace_back(stream_bytes_, part);
   }
   received_bytes_ += chunk.data_size_bytes;
-  // The others were not compared with these bytes.
+  // The other instances were not compared with these bytes.
   if (instances_.size() > 1) instances_.erase(instances_.begin(), instances_.end() - 1);
   return absl::OkStatus();
 }
@@ -341,7 +339,7 @@ absl::Status Assembler::WriteSegments(const wire::DecodedChunk& chunk, std::size
 
 absl::Status Assembler::AddConfirmation(std::int64_t confirmed_size_bytes) {
   if (confirmed_size_bytes < stream_confirmed_ || confirmed_size_bytes > stream_bytes_) {
-    return BrokenProtocol(fmt::format("it confirms {} bytes after {}, and has sent {}", confirmed_size_bytes,
+    return BrokenProtocol(fmt::format("it confirms {} bytes after {} and has sent {}", confirmed_size_bytes,
                                       stream_confirmed_, stream_bytes_));
   }
   stream_confirmed_ = confirmed_size_bytes;
@@ -353,7 +351,7 @@ absl::Status Assembler::AddConfirmation(std::int64_t confirmed_size_bytes) {
 
 absl::Status Assembler::Complete() {
   if (!has_header_) return BrokenProtocol("it ended before its header");
-  if (announced_ != asked_.size()) return BrokenProtocol("it ended before all results were announced");
+  if (announced_ != asked_.size()) return BrokenProtocol("it ended before all results were described");
   for (const std::size_t i : asked_) {
     if (states_[i].next == parts_[i].end) continue;
     return BrokenProtocol(fmt::format("it ended with bytes [{}, {}) of {} missing", states_[i].next, parts_[i].end,

@@ -4,39 +4,30 @@
 #include <fmt/format.h>
 
 #include <limits>
-#include <string_view>
 
 #include "lib/checksum/crc32c_combine.h"
 #include "lib/text/quote.h"
 
 namespace tensorferry {
-namespace {
-
-absl::Status BrokenProtocol(std::string_view what) {
-  return absl::DataLossError(fmt::format("the server's stream of checksums is broken: {}", what));
-}
-
-}  // namespace
 
 absl::Status ChecksumComparison::Add(const wire::DecodedChunk& chunk) {
-  if (chunk.head->has_header() == has_header_) return BrokenProtocol("its header is not in its first message alone");
+  if (chunk.head->has_header() == has_header_) return BrokenProtocol("the header must be in the first message only");
   if (chunk.head->has_header()) {
     has_header_ = true;
     const v1::StreamHeader& header = chunk.head->header();
     if (header.generation() != generation_) {
-      return absl::AbortedError(fmt::format("the model changed: it is of generation {}, not of {}",
+      return absl::AbortedError(fmt::format("the model changed: its generation is {}, not {}",
                                             Quote(header.generation()), Quote(generation_)));
     }
     if (header.read_count() != static_cast<std::int64_t>(received_.size())) {
-      return BrokenProtocol(
-          fmt::format("it answers {} reads, {} were requested", header.read_count(), received_.size()));
+      return BrokenProtocol(fmt::format("{} reads where {} were requested", header.read_count(), received_.size()));
     }
   }
   std::int64_t size_bytes = 0;
   for (const v1::Segment& segment : chunk.head->segments()) {
     if (absl::Status status = AddSegment(segment); !status.ok()) return status;
     if (segment.size_bytes() > std::numeric_limits<std::int64_t>::max() - size_bytes) {
-      return BrokenProtocol("its segments have more than 8 EiB");
+      return BrokenProtocol("segments of more than 8 EiB");
     }
     size_bytes += segment.size_bytes();
   }
@@ -46,12 +37,13 @@ absl::Status ChecksumComparison::Add(const wire::DecodedChunk& chunk) {
 
 absl::Status ChecksumComparison::AddSegment(const v1::Segment& segment) {
   if (segment.read_index() < 0 || static_cast<std::size_t>(segment.read_index()) >= received_.size()) {
-    return BrokenProtocol(fmt::format("read {}, {} were requested", segment.read_index(), received_.size()));
+    return BrokenProtocol(
+        fmt::format("checksums of read {} where {} were requested", segment.read_index(), received_.size()));
   }
   const auto index = static_cast<std::size_t>(segment.read_index());
   const ReceivedRange& range = received_[index];
   if (!current_) {
-    if (covered_[index]) return BrokenProtocol(fmt::format("read {} comes twice", index));
+    if (covered_[index]) return BrokenProtocol(fmt::format("read {} twice", index));
     current_ = index;
     current_end_ = range.begin;
   }
@@ -74,7 +66,7 @@ absl::Status ChecksumComparison::AddSegment(const v1::Segment& segment) {
 absl::Status ChecksumComparison::Complete() const {
   if (uncovered_ > 0) return BrokenProtocol(fmt::format("it ended with {} reads missing", uncovered_));
   if (ours_ == theirs_) return absl::OkStatus();
-  return absl::AbortedError("the server has other bytes under the same generation than those that arrived before");
+  return absl::AbortedError("the server has other bytes under the same generation than the bytes that arrived before");
 }
 
 }  // namespace tensorferry

@@ -14,18 +14,19 @@
 
 namespace tensorferry {
 
-// Compares bytes that have arrived with those of another server, of which a stream brings only the checksums. Not safe
-// for concurrent use.
+// Compares bytes that have arrived with the checksums in a stream of another server. Not safe for concurrent use.
 class ChecksumComparison {
  public:
-  // `received` in the order of the request.
+  // `received` must be in the order of the request.
   ChecksumComparison(std::vector<ReceivedRange> received, std::string generation)
       : received_(std::move(received)), generation_(std::move(generation)) {}
 
-  // Takes the next chunk. Errors: DATA_LOSS: the stream breaks the protocol; ABORTED: another generation.
+  // Takes the next chunk. Errors: DATA_LOSS: the stream breaks the protocol; ABORTED: its generation is not
+  // `generation`.
   absl::Status Add(const wire::DecodedChunk& chunk);
 
-  // To be called when the stream has ended with OK. Errors: ABORTED: the bytes differ; DATA_LOSS: not all were covered.
+  // Returns OK if the bytes are equal. To be called when the stream has ended with OK. Errors: ABORTED: the bytes
+  // differ; DATA_LOSS: the stream did not cover all of them.
   absl::Status Complete() const;
 
  private:
@@ -35,8 +36,8 @@ class ChecksumComparison {
   const std::string generation_;
   std::vector<bool> covered_ = std::vector<bool>(received_.size(), false);
   std::size_t uncovered_ = received_.size();
-  std::optional<std::size_t> current_;  // the range that the last segment was of, if it has not ended
-  std::int64_t current_end_ = 0;        // where its segments end so far
+  std::optional<std::size_t> current_;  // the range of the last segment, unless it is covered
+  std::int64_t current_end_ = 0;        // the end of its segments so far
   // The checksums of all ranges, in the order of the stream.
   std::uint32_t ours_ = 0;
   std::uint32_t theirs_ = 0;

@@ -4,14 +4,16 @@
 
 #include <atomic>
 #include <cstdint>
-#include <mutex>
+#include <functional>
 #include <stop_token>
 #include <string>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "client/channel/retry_loop.h"
 #include "client/fetch/read_tracker.h"
+#include "lib/sync/mutex.h"
 #include "tensorferry/fetch.h"
 
 namespace tensorferry {
@@ -19,7 +21,7 @@ namespace tensorferry {
 // The state that the streams of one fetch share. Safe for concurrent use by multiple threads.
 class FetchState {
  public:
-  // `options` and `retry` must outlive it. `on_read_confirmed` may be empty.
+  // `options` and `retry` must outlive this object. `on_read_confirmed` may be empty.
   FetchState(const FetchOptions& options, const Retry& retry, std::size_t read_count,
              ReadTracker::OnDone on_read_confirmed);
 
@@ -30,20 +32,23 @@ class FetchState {
   void Stop() { stop_.request_stop(); }
   ReadTracker& tracker() { return tracker_; }
 
-  // The generation that all streams must have; empty while any would do.
-  std::string RequiredGeneration();
-  // Errors: ABORTED: another one was agreed on.
-  absl::Status AgreeOn(const std::string& generation);
-  // True if a stream has begun.
+  // Returns the generation that all streams must have. Empty as long as any generation is accepted.
+  std::string RequiredGeneration() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Makes `generation` the required one. Errors: ABORTED: another generation is required already.
+  absl::Status AgreeOn(const std::string& generation) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Returns true if a stream has begun.
   bool has_begun() const { return has_begun_; }
 
   void AddTotal(std::int64_t size_bytes) { bytes_total_ += size_bytes; }
   void AddBytes(std::int64_t size_bytes) { bytes_done_ += size_bytes; }
   Progress progress() const { return {.bytes_done = bytes_done_, .bytes_total = bytes_total_}; }
 
-  // Call the caller's functions, never two at once.
-  void ReportProgress();
-  void ReportRetry(const absl::Status& status, absl::Duration delay);
+  // Returns `status` as the error of the whole fetch: a timeout is reported with the progress.
+  absl::Status ExplainError(const absl::Status& status) const;
+
+  // Call the caller's functions, one at a time.
+  void ReportProgress() ABSL_LOCKS_EXCLUDED(report_mutex_);
+  void ReportRetry(const absl::Status& status, absl::Duration delay) ABSL_LOCKS_EXCLUDED(report_mutex_);
 
  private:
   const FetchOptions& options_;
@@ -55,9 +60,10 @@ class FetchState {
   std::atomic<bool> has_begun_ = false;
   std::atomic<std::int64_t> bytes_total_ = 0;
   std::atomic<std::int64_t> bytes_done_ = 0;
-  std::mutex report_mutex_;  // held while the caller's functions are called
-  std::mutex mutex_;
-  std::string generation_;  // guarded by mutex_
+  // Held while the caller's functions are called.
+  Mutex report_mutex_;
+  Mutex mutex_;
+  std::string generation_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace tensorferry

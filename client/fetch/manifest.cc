@@ -8,16 +8,14 @@
 #include <string>
 #include <utility>
 
+#include "client/channel/call_error.h"
 #include "client/channel/connection.h"
+#include "client/fetch/assembler.h"
 #include "client/fetch/read_stream.h"
 #include "lib/text/quote.h"
 
 namespace tensorferry {
 namespace {
-
-absl::Status BrokenProtocol(std::string_view what) {
-  return absl::DataLossError(fmt::format("the server's manifest is broken: {}", what));
-}
 
 absl::StatusOr<FileManifest> FetchOnce(Connection& connection, const v1::GetFileRequest& request, absl::Time deadline,
                                        const std::stop_token& stop_token) {
@@ -36,14 +34,16 @@ absl::StatusOr<FileManifest> FetchOnce(Connection& connection, const v1::GetFile
 }  // namespace
 
 absl::Status ManifestBuilder::Add(const wire::DecodedChunk& chunk) {
-  if (chunk.head->has_header() == has_header_) return BrokenProtocol("its header is not in its first message alone");
+  if (chunk.head->has_header() == has_header_) return BrokenProtocol("the header must be in the first message only");
   if (chunk.head->has_header()) {
     has_header_ = true;
-    if (chunk.head->header().read_count() != 1) return BrokenProtocol("it is not of one file");
+    if (chunk.head->header().read_count() != 1) return BrokenProtocol("a manifest must describe one file");
     manifest_.digest = chunk.head->header().digest();
   }
   for (const v1::ReadResult& result : chunk.head->results()) {
-    if (std::exchange(has_result_, true) || result.size_bytes() < 0) return BrokenProtocol("it is not of one file");
+    if (std::exchange(has_result_, true) || result.size_bytes() < 0) {
+      return BrokenProtocol("a manifest must describe one file");
+    }
     manifest_.name = result.name();
     manifest_.size_bytes = result.size_bytes();
   }
@@ -52,7 +52,8 @@ absl::Status ManifestBuilder::Add(const wire::DecodedChunk& chunk) {
   const std::int64_t expected = std::min(FileManifest::kBlockBytes, manifest_.size_bytes - covered_bytes_);
   if (chunk.head->segments_size() != 1 || segment.read_index() != 0 || segment.result_offset() != covered_bytes_ ||
       segment.size_bytes() != expected) {
-    return BrokenProtocol(fmt::format("it has no checksum for the {} bytes from {}", expected, covered_bytes_));
+    return BrokenProtocol(
+        fmt::format("the manifest has no checksum for the {} bytes from {}", expected, covered_bytes_));
   }
   covered_bytes_ += expected;
   manifest_.block_crc32c.push_back(chunk.head->crc32c());
@@ -60,14 +61,14 @@ absl::Status ManifestBuilder::Add(const wire::DecodedChunk& chunk) {
 }
 
 absl::StatusOr<FileManifest> ManifestBuilder::Complete() && {
-  if (!has_header_ || !has_result_) return BrokenProtocol("it describes no file");
+  if (!has_header_ || !has_result_) return BrokenProtocol("the manifest describes no file");
   if (covered_bytes_ != manifest_.size_bytes) {
-    return BrokenProtocol(fmt::format("it covers {} bytes of {}", covered_bytes_, manifest_.size_bytes));
+    return BrokenProtocol(fmt::format("the manifest covers {} bytes of {}", covered_bytes_, manifest_.size_bytes));
   }
   return std::move(manifest_);
 }
 
-absl::StatusOr<FileManifest> FetchManifest(FailoverChannel& link, const Retry& retry, std::string_view model,
+absl::StatusOr<FileManifest> FetchManifest(FailoverChannel& channel, const Retry& retry, std::string_view model,
                                            std::string_view file, std::string_view digest, const CallOptions& options) {
   const absl::Time deadline = DeadlineAfter(options.timeout);
   v1::GetFileRequest request;
@@ -77,10 +78,10 @@ absl::StatusOr<FileManifest> FetchManifest(FailoverChannel& link, const Retry& r
   request.set_checksums_only(true);
   RetryLoop loop(retry, deadline, options.stop_token, options.on_retry);
   while (true) {
-    const std::shared_ptr<Connection> connection = link.Current();
+    const std::shared_ptr<Connection> connection = channel.Current();
     absl::StatusOr<FileManifest> manifest = FetchOnce(*connection, request, deadline, options.stop_token);
     if (manifest.ok() && manifest->name != file) {
-      manifest = BrokenProtocol(fmt::format("it is of file {}", Quote(manifest->name)));
+      manifest = BrokenProtocol(fmt::format("the manifest is that of file {}", Quote(manifest->name)));
     }
     if (manifest.ok()) {
       if (digest.empty() || manifest->digest == digest) return manifest;
@@ -88,8 +89,10 @@ absl::StatusOr<FileManifest> FetchManifest(FailoverChannel& link, const Retry& r
                                             Quote(manifest->digest), Quote(digest)));
     }
     const absl::Status status = NameServer(*connection, manifest.status());
-    if (!options.stop_token.stop_requested()) link.MoveOn(connection, status);
-    if (absl::Status given_up = loop.WaitAfter(status); !given_up.ok()) return given_up;
+    if (!options.stop_token.stop_requested()) channel.MoveOn(connection, status);
+    if (absl::Status given_up = loop.WaitAfter(status); !given_up.ok()) {
+      return ExplainTimeout(given_up, options.timeout);
+    }
   }
 }
 

@@ -14,12 +14,12 @@
 
 namespace tensorferry {
 
-// Puts together the manifest of a whole file from a stream of checksums. Does no I/O. Not safe for concurrent use.
+// Builds the manifest of a whole file from a stream of checksums. Does no I/O. Not safe for concurrent use.
 class ManifestBuilder {
  public:
   // Takes the next chunk. Errors: DATA_LOSS: the stream breaks the protocol.
   absl::Status Add(const wire::DecodedChunk& chunk);
-  // Returns the manifest when the stream has ended with OK. Errors: DATA_LOSS: blocks are missing.
+  // Returns the manifest. To be called when the stream has ended with OK. Errors: DATA_LOSS: blocks are missing.
   absl::StatusOr<FileManifest> Complete() &&;
 
  private:
@@ -29,9 +29,9 @@ class ManifestBuilder {
   std::int64_t covered_bytes_ = 0;
 };
 
-// Fetches the manifest of a file: all of it from one stream, and so from one opening of the file.
-// Errors: ABORTED: `digest` is not empty and not the file's; those of the calls.
-absl::StatusOr<FileManifest> FetchManifest(FailoverChannel& link, const Retry& retry, std::string_view model,
+// Fetches the manifest of a file in one stream, so that all of it is from one opening of the file. Blocks until the
+// call ends. Errors: ABORTED: `digest` is not empty and not the file's; those of the call.
+absl::StatusOr<FileManifest> FetchManifest(FailoverChannel& channel, const Retry& retry, std::string_view model,
                                            std::string_view file, std::string_view digest, const CallOptions& options);
 
 }  // namespace tensorferry

@@ -4,28 +4,33 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <system_error>
 #include <thread>
 #include <utility>
 
+#include "client/channel/call_error.h"
 #include "client/channel/retry_loop.h"
 #include "lib/text/quote.h"
 
 namespace tensorferry {
 namespace {
 
-// How long a fetch that failed waits for data on its way to a device, which may be stuck.
+// The time that a failed fetch waits for data on its way to a device, which may be stuck.
 constexpr absl::Duration kMaxAbandonTime = absl::Seconds(1);
-// The first request for a result of unknown size asks for this much. Results up to this size take one RPC.
+// The size of the first request for a result of unknown size. Results up to this size take one RPC.
 constexpr std::int64_t kFirstRangeBytes = 16 << 20;
+// The longest time between two progress reports while the first lane has ended and others run.
+constexpr absl::Duration kProgressInterval = absl::Milliseconds(100);
 
 }  // namespace
 
-ParallelFetch::ParallelFetch(const FetchLinks& links, const Retry& retry, std::string_view model,
+ParallelFetch::ParallelFetch(const FetchChannels& channels, const Retry& retry, std::string_view model,
                              std::span<const Read> reads, const FetchOptions& options,
                              ReadTracker::OnDone on_read_confirmed)
-    : links_(links), model_(model), reads_(reads), state_(options, retry, reads.size(), std::move(on_read_confirmed)) {}
+    : channels_(channels),
+      model_(model),
+      reads_(reads),
+      state_(options, retry, reads.size(), std::move(on_read_confirmed)) {}
 
 absl::StatusOr<FetchResult> ParallelFetch::Run() {
   absl::Status status = Fill();
@@ -41,18 +46,17 @@ absl::StatusOr<FetchResult> ParallelFetch::Run() {
   }
   Fail(status);
   AbandonSinks();
-  const std::lock_guard lock(mutex_);
-  return status_;
+  const MutexLock lock(&mutex_);
+  return state_.ExplainError(status_);
 }
 
 absl::Status ParallelFetch::RunFile(StreamRequest request, const Destination& into) {
-  absl::Status status = FillFile(std::move(request), into);
-  if (status.ok()) {
-    state_.ReportProgress();
-  } else {
+  if (absl::Status status = FillFile(std::move(request), into); !status.ok()) {
     AbandonSinks();
+    return state_.ExplainError(status);
   }
-  return status;
+  state_.ReportProgress();
+  return absl::OkStatus();
 }
 
 absl::Status ParallelFetch::FillFile(StreamRequest request, const Destination& into) {
@@ -70,7 +74,7 @@ absl::Status ParallelFetch::FillFile(StreamRequest request, const Destination& i
 
 void ParallelFetch::AbandonSinks() {
   const absl::Time until = absl::Now() + kMaxAbandonTime;
-  for (SinkRun& sink : sinks_) sink.Abandon(until);
+  for (SinkRun* sink : Sinks()) sink->Abandon(until);
 }
 
 absl::Status ParallelFetch::FinishRead(std::size_t read) {
@@ -93,6 +97,10 @@ absl::Status ParallelFetch::OpenTargets() {
   targets_.resize(reads_.size());
   for (std::size_t i = 0; i < reads_.size(); ++i) {
     const Destination& into = reads_[i].into;
+    if (reads_[i].slice && !reads_[i].slice->error.empty()) {
+      return absl::InvalidArgumentError(
+          fmt::format("read {} ({}): {}", i, Quote(reads_[i].tensor), reads_[i].slice->error));
+    }
     if (into.choose() != nullptr) {
       targets_[i].choose = std::make_unique<Destination::Choose>(
           [this, i](const ReadResult& result) { return ChooseTarget(i, result); });
@@ -131,8 +139,8 @@ absl::Status ParallelFetch::OpenTarget(const Destination& destination, Target& t
 absl::StatusOr<SinkRun*> ParallelFetch::AddSink(Sink* sink, std::unique_ptr<Sink> owned) {
   SinkRun* added = nullptr;
   {
-    const std::lock_guard lock(mutex_);
-    if (!known_sinks_.insert(sink).second) return absl::InvalidArgumentError("another read goes to the same sink");
+    const MutexLock lock(&mutex_);
+    if (!known_sinks_.insert(sink).second) return absl::InvalidArgumentError("another read has the same sink");
     added = &sinks_.emplace_back(sink, std::move(owned));
   }
   if (absl::Status status = sink->Begin(limits()); !status.ok()) return status;
@@ -143,7 +151,8 @@ absl::StatusOr<Destination> ParallelFetch::ChooseTarget(std::size_t read, const 
   const absl::StatusOr<Destination> chosen = (*reads_[read].into.choose())(result);
   if (!chosen.ok()) return chosen.status();
   if (chosen->empty() || chosen->choose() != nullptr) {
-    return absl::InvalidArgumentError(fmt::format("no destination was chosen for {}", Quote(result.name)));
+    return absl::InvalidArgumentError(
+        fmt::format("the destination chosen for {} is none, or deferred again", Quote(result.name)));
   }
   Target& target = targets_[read];
   if (absl::Status status = OpenTarget(*chosen, target); !status.ok()) return status;
@@ -152,8 +161,8 @@ absl::StatusOr<Destination> ParallelFetch::ChooseTarget(std::size_t read, const 
 }
 
 std::int64_t ParallelFetch::FirstRangeBytes() const {
-  // Results that are to be spread over connections are only described at first.
-  return deferred_count_ == 1 && links_.connections_for(kFirstRangeBytes) == 1 ? kFirstRangeBytes : 0;
+  // If the results will be spread over connections, the first request asks for their description only.
+  return deferred_count_ == 1 && channels_.connections_for(kFirstRangeBytes) == 1 ? kFirstRangeBytes : 0;
 }
 
 std::vector<ReadRange> ParallelFetch::FirstRanges() const {
@@ -195,11 +204,11 @@ absl::Status ParallelFetch::RunRanges(const std::vector<ReadRange>& ranges, bool
   std::int64_t total = 0;
   for (const ReadRange& range : ranges) {
     total += range.end - range.begin;
-    // Of what is deferred the size is not known before it is chosen.
+    // The size of a deferred read is added when its destination is chosen.
     if (targets_[range.read].choose == nullptr) state_.AddTotal(range.end - range.begin);
   }
   std::vector<Lane> lanes =
-      PlanFetch(model_, state_.RequiredGeneration(), reads_, ranges, links_.connections_for(total));
+      PlanFetch(model_, state_.RequiredGeneration(), reads_, ranges, channels_.connections_for(total));
   for (const Lane& lane : lanes) {
     for (const StreamRequest& request : lane) {
       for (const std::size_t read : request.reads) state_.tracker().AddPart(read);
@@ -212,13 +221,13 @@ absl::Status ParallelFetch::RunRanges(const std::vector<ReadRange>& ranges, bool
 }
 
 absl::Status ParallelFetch::RunLanes(std::vector<Lane> lanes) {
-  // A stream may be faster than gRPC's timer.
-  if (absl::Now() >= state_.deadline()) return absl::DeadlineExceededError("the timeout passed before the request");
+  // A fast stream may end before gRPC's timer notices a deadline in the past.
+  if (absl::Now() >= state_.deadline()) return absl::DeadlineExceededError("before the request");
   std::vector<std::span<const std::unique_ptr<ResumingRead>>> runs;
   const std::size_t first = streams_.size();
   for (std::size_t i = 0; i < lanes.size(); ++i) {
     for (StreamRequest& request : lanes[i]) {
-      streams_.push_back(std::make_unique<ResumingRead>(std::move(request), *links_.links[i], state_));
+      streams_.push_back(std::make_unique<ResumingRead>(std::move(request), *channels_.channels[i], state_));
     }
   }
   std::size_t begin = first;
@@ -226,27 +235,30 @@ absl::Status ParallelFetch::RunLanes(std::vector<Lane> lanes) {
     runs.push_back(std::span(streams_).subspan(begin, lane.size()));
     begin += lane.size();
   }
-  lanes_running_ = runs.size();
+  {
+    const MutexLock lock(&mutex_);
+    lanes_running_ = runs.size();
+  }
   std::vector<std::jthread> threads;
   for (std::size_t i = 1; i < runs.size(); ++i) {
     try {
       threads.emplace_back([this, lane = runs[i]] { RunLane(lane, /*report_progress=*/false); });
     } catch (const std::system_error& error) {
-      Fail(absl::ResourceExhaustedError(fmt::format("there is no thread for connection {}: {}", i, error.what())));
-      const std::lock_guard lock(mutex_);
+      Fail(absl::ResourceExhaustedError(fmt::format("cannot start a thread for connection {}: {}", i, error.what())));
+      const MutexLock lock(&mutex_);
       lanes_running_ -= runs.size() - i;
       break;
     }
   }
   if (!runs.empty()) RunLane(runs.front(), /*report_progress=*/true);
-  std::unique_lock lock(mutex_);
-  while (lanes_running_ > 0) {
-    lane_ended_.wait_for(lock, std::chrono::milliseconds(100));
-    lock.unlock();
+  while (true) {
+    {
+      const MutexLock lock(&mutex_);
+      if (lanes_running_ > 0) lane_ended_.WaitWithTimeout(&mutex_, kProgressInterval);
+      if (lanes_running_ == 0) return status_;
+    }
     state_.ReportProgress();
-    lock.lock();
   }
-  return status_;
 }
 
 void ParallelFetch::RunLane(std::span<const std::unique_ptr<ResumingRead>> lane, bool report_progress) {
@@ -256,9 +268,9 @@ void ParallelFetch::RunLane(std::span<const std::unique_ptr<ResumingRead>> lane,
       break;
     }
   }
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   --lanes_running_;
-  lane_ended_.notify_one();
+  lane_ended_.Signal();
 }
 
 absl::Status ParallelFetch::CompareInstances() {
@@ -270,15 +282,15 @@ absl::Status ParallelFetch::CompareInstances() {
   if (streams_.empty() || all_from(streams_.front()->instance())) return absl::OkStatus();
   RetryLoop retry(state_.retry(), state_.deadline(), state_.stop_token(),
                   [this](const absl::Status& status, absl::Duration delay) { state_.ReportRetry(status, delay); });
-  FailoverChannel& link = *links_.links.front();
-  // Probably the first link is still connected to the server that its last bytes are from, and most bytes with them. If
-  // not, any instance that has all bytes will do.
+  FailoverChannel& channel = *channels_.channels.front();
+  // The first channel is probably still connected to the server of its last bytes, which also sent most of the others.
+  // Otherwise, any instance that has all bytes is good.
   std::string instance;
   for (const std::unique_ptr<ResumingRead>& stream : streams_) {
-    if (&stream->link() == &link) instance = stream->instance();
+    if (&stream->channel() == &channel) instance = stream->instance();
   }
   for (bool any_instance = false; true; any_instance = true) {
-    const std::shared_ptr<Connection> connection = link.Current();
+    const std::shared_ptr<Connection> connection = channel.Current();
     absl::Status status;
     for (const std::unique_ptr<ResumingRead>& stream : streams_) {
       if (stream->instance() == instance) continue;
@@ -289,21 +301,29 @@ absl::Status ParallelFetch::CompareInstances() {
     instance.clear();
     if (!any_instance && !absl::IsAborted(status)) continue;
     status = NameServer(*connection, status);
-    if (!state_.stop_token().stop_requested()) link.MoveOn(connection, status);
+    if (!state_.stop_token().stop_requested()) channel.MoveOn(connection, status);
     if (absl::Status given_up = retry.WaitAfter(status); !given_up.ok()) return given_up;
   }
 }
 
 absl::Status ParallelFetch::FinishSinks() {
-  for (SinkRun& sink : sinks_) {
-    if (absl::Status status = sink.Finish(); !status.ok()) return status;
+  for (SinkRun* sink : Sinks()) {
+    if (absl::Status status = sink->Finish(); !status.ok()) return status;
   }
   return absl::OkStatus();
 }
 
+std::vector<SinkRun*> ParallelFetch::Sinks() {
+  const MutexLock lock(&mutex_);
+  std::vector<SinkRun*> sinks;
+  sinks.reserve(sinks_.size());
+  for (SinkRun& sink : sinks_) sinks.push_back(&sink);
+  return sinks;
+}
+
 void ParallelFetch::Fail(const absl::Status& status) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(&mutex_);
     // Later failures are only consequences of the stop.
     if (status_.ok()) status_ = status;
   }

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <functional>
 #include <system_error>
 #include <utility>
@@ -11,28 +10,28 @@
 namespace tensorferry {
 namespace {
 
-constexpr std::chrono::milliseconds kProgressInterval{100};
+constexpr absl::Duration kProgressInterval = absl::Milliseconds(100);
 
 }  // namespace
 
-PendingFetch::Impl::Impl(std::shared_ptr<const void> owner, const FetchLinks& links, const Retry& retry,
+PendingFetch::Impl::Impl(std::shared_ptr<const void> owner, const FetchChannels& channels, const Retry& retry,
                          std::string model, std::vector<Read> reads, FetchOptions options)
     : owner_(std::move(owner)),
       model_(std::move(model)),
       reads_(std::move(reads)),
       caller_options_(std::move(options)),
       options_(OptionsOfFetch()),
-      fetch_(links, retry, model_, reads_, options_,
+      fetch_(channels, retry, model_, reads_, options_,
              caller_options_.on_read_done ? ReadTracker::OnDone([this](std::size_t read) {
-               const std::lock_guard lock(mutex_);
+               const MutexLock lock(&mutex_);
                confirmed_.push_back(read);
-               changed_.notify_one();
+               changed_.Signal();
              })
                                           : ReadTracker::OnDone()) {
   try {
     thread_ = std::jthread([this] { Run(); });
   } catch (const std::system_error& error) {
-    result_ = absl::ResourceExhaustedError(fmt::format("there is no thread for the fetch: {}", error.what()));
+    result_ = absl::ResourceExhaustedError(fmt::format("cannot start a thread for the fetch: {}", error.what()));
   }
 }
 
@@ -45,7 +44,7 @@ FetchOptions PendingFetch::Impl::OptionsOfFetch() {
   options.on_read_done = {};
   if (options.on_retry) {
     options.on_retry = [this](const absl::Status& status, absl::Duration delay) {
-      const std::lock_guard lock(report_mutex_);
+      const MutexLock lock(&report_mutex_);
       caller_options_.on_retry(status, delay);
     };
   }
@@ -54,39 +53,44 @@ FetchOptions PendingFetch::Impl::OptionsOfFetch() {
 
 void PendingFetch::Impl::Run() {
   absl::StatusOr<FetchResult> result = fetch_.Run();
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   result_ = std::move(result);
-  changed_.notify_one();
+  changed_.Signal();
 }
 
 absl::Status PendingFetch::Impl::Wait() {
-  std::unique_lock lock(mutex_);
   while (true) {
-    const bool failed = result_ && !result_->ok();
-    if (failed) return result_->status();
-    if (!confirmed_.empty()) {
-      const std::size_t read = confirmed_.front();
-      confirmed_.pop_front();
-      lock.unlock();
-      const absl::Status status = ReportDone(read);
-      lock.lock();
-      if (!status.ok()) {
-        fetch_.Fail(status);
-        changed_.wait(lock, [this] { return result_.has_value(); });
-        if (result_->ok()) result_ = status;
+    std::optional<std::size_t> confirmed;
+    bool waited = false;
+    bool ended = false;
+    {
+      const MutexLock lock(&mutex_);
+      if (confirmed_.empty() && !result_) {
+        changed_.WaitWithTimeout(&mutex_, kProgressInterval);
+        waited = true;
       }
-      continue;
+      ended = result_.has_value();
+      if (ended && !result_->ok()) return result_->status();
+      if (!confirmed_.empty()) {
+        confirmed = confirmed_.front();
+        confirmed_.pop_front();
+      }
     }
-    if (result_) {
-      lock.unlock();
-      ReportProgress();
-      return absl::OkStatus();
+    if (waited || !confirmed) ReportProgress();
+    if (!confirmed) {
+      if (ended) return absl::OkStatus();
+    } else if (const absl::Status status = ReportDone(*confirmed); !status.ok()) {
+      fetch_.Fail(status);
+      const MutexLock lock(&mutex_);
+      while (!result_) changed_.Wait(&mutex_);
+      if (result_->ok()) result_ = status;
     }
-    changed_.wait_for(lock, kProgressInterval);
-    lock.unlock();
-    ReportProgress();
-    lock.lock();
   }
+}
+
+absl::StatusOr<FetchResult> PendingFetch::Impl::Result() {
+  const MutexLock lock(&mutex_);
+  return *result_;
 }
 
 absl::Status PendingFetch::Impl::ReportDone(std::size_t read) {
@@ -97,7 +101,7 @@ absl::Status PendingFetch::Impl::ReportDone(std::size_t read) {
 
 void PendingFetch::Impl::ReportProgress() {
   if (!caller_options_.on_progress) return;
-  const std::lock_guard lock(report_mutex_);
+  const MutexLock lock(&report_mutex_);
   caller_options_.on_progress(progress());
 }
 
@@ -110,7 +114,7 @@ absl::Status PendingFetch::Wait() { return impl_->Wait(); }
 
 absl::StatusOr<FetchResult> PendingFetch::Result() {
   if (absl::Status status = Wait(); !status.ok()) return status;
-  return impl_->result();
+  return impl_->Result();
 }
 
 void PendingFetch::Cancel() { impl_->Cancel(); }

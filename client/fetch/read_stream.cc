@@ -17,13 +17,13 @@ ReadStream::ReadStream(Connection& connection, const std::string& method, const 
     return;
   }
   bool own_buffer = false;
-  // Serializing to memory cannot fail for a message with all its (proto3) fields.
+  // Serializing a proto3 message to memory cannot fail.
   static_cast<void>(
       grpc::GenericSerialize<grpc::ProtoBufferWriter, google::protobuf::Message>(request, &request_, &own_buffer));
   context_.grpc().set_initial_metadata_corked(true);
-  // To gRPC's generic client every method is bidirectional: ours gets one message and no more.
+  // gRPC's generic client treats every method as bidirectional. Ours sends a single message.
   call_ = connection.raw_stub().PrepareCall(&context_.grpc(), "/tensorferry.v1.TensorService/" + method, &queue_);
-  call_->StartCall(nullptr);  // corked: it happens with the write, and has no event
+  call_->StartCall(nullptr);  // corked: sent with the write, without an event of its own
   call_->WriteLast(request_, grpc::WriteOptions(), Tag(Event::kWritten));
   call_->Read(&incoming_, Tag(Event::kRead));
 }

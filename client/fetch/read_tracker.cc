@@ -2,6 +2,7 @@
 #include "client/fetch/read_tracker.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace tensorferry {
 
@@ -10,20 +11,20 @@ ReadTracker::ReadTracker(std::size_t read_count, OnDone on_done)
 
 void ReadTracker::AddPart(std::size_t read) {
   if (!on_done_) return;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   ++states_[read].unconfirmed;
 }
 
 void ReadTracker::EndParts(std::size_t read) {
   if (!on_done_) return;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   states_[read].all_announced = true;
   ReportIfDone(read);
 }
 
 void ReadTracker::SetInstance(const void* stream, const std::string& instance) {
   if (!on_done_) return;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   instances_[stream] = instance;
   same_instance_ = std::ranges::all_of(instances_, [&](const auto& known) { return known.second == instance; });
   if (same_instance_) ReportHeld();
@@ -31,7 +32,7 @@ void ReadTracker::SetInstance(const void* stream, const std::string& instance) {
 
 void ReadTracker::Confirm(std::span<const std::size_t> reads) {
   if (!on_done_) return;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   for (const std::size_t read : reads) {
     --states_[read].unconfirmed;
     ReportIfDone(read);
@@ -40,7 +41,7 @@ void ReadTracker::Confirm(std::span<const std::size_t> reads) {
 
 void ReadTracker::AllCompared() {
   if (!on_done_) return;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   same_instance_ = true;
   ReportHeld();
 }

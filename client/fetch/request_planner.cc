@@ -9,18 +9,18 @@
 namespace tensorferry {
 namespace {
 
-// Less than this is not worth a connection of its own.
+// The smallest lane that is worth a connection.
 constexpr std::int64_t kMinLaneBytes = 4 << 20;
-// A server takes plans of up to 4 MiB.
+// The size of a plan after which the next read begins a new one. A server accepts plans of up to 4 MiB.
 constexpr std::size_t kMaxPlanBytes = 2 << 20;
 
-// Puts ranges of reads into RPCs, a new one whenever the last has become too large.
+// Puts ranges of reads into RPCs, and begins a new RPC when the last one is too large.
 class LaneBuilder {
  public:
   LaneBuilder(std::string_view model, const std::string& generation, std::span<const Read> reads)
       : model_(model), generation_(generation), reads_(reads) {}
 
-  // Adds the bytes [begin, end), which are in `range`.
+  // Adds the bytes [begin, end) of the result, which are in `range`.
   void Add(const ReadRange& range, std::int64_t begin, std::int64_t end) {
     const Read& read = reads_[range.read];
     if (plan_ == nullptr || plan_bytes_ > kMaxPlanBytes) {
@@ -62,7 +62,7 @@ class LaneBuilder {
   const std::string_view model_;
   const std::string& generation_;
   const std::span<const Read> reads_;
-  std::unique_ptr<v1::GetTensorsRequest> plan_;  // what was added since the last Flush; null if nothing was
+  std::unique_ptr<v1::GetTensorsRequest> plan_;  // the reads since the last Flush; null if there are none
   std::size_t plan_bytes_ = 0;
   StreamRequest current_;
   Lane lane_;
@@ -81,12 +81,12 @@ std::vector<Lane> PlanFetch(std::string_view model, const std::string& generatio
   for (const ReadRange& range : ranges) {
     std::int64_t begin = range.begin;
     do {
-      // An empty range goes with the one before it: it is worth no connection of its own.
+      // An empty range stays in the lane of the previous one: it is not worth a connection.
       if (room == 0 && begin < range.end) {
         lanes.push_back(builder.Take());
         room = lane_bytes;
       }
-      // A range whose result is not described yet cannot be cut.
+      // A range whose result is not described yet cannot be divided.
       const std::int64_t size = range.end - begin;
       const std::int64_t end = range.deferred != nullptr ? range.end : begin + std::min(size, room);
       builder.Add(range, begin, end);

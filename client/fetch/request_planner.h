@@ -17,21 +17,21 @@
 
 namespace tensorferry {
 
-// One RPC of a fetch: the request, and what the response must bring. Refers to the names that the caller gave.
+// One RPC of a fetch: the request, and the parts that the response must bring. Refers to the caller's names.
 struct StreamRequest {
   std::string method;
   std::unique_ptr<google::protobuf::Message> message;
   std::vector<ExpectedPart> parts;
   // If not empty, the digest that the file must have.
   std::string digest = {};
-  // For each part, the read of the fetch that it is a part of.
+  // For each part, the index of its read in the fetch.
   std::vector<std::size_t> reads;
 };
 
-// The RPCs that one connection makes, one after the other.
+// The RPCs that one connection makes one after the other.
 using Lane = std::vector<StreamRequest>;
 
-// A range of a read's result, and where it goes.
+// A range of a read's result, and its destination.
 struct ReadRange {
   std::size_t read = 0;
   std::int64_t begin = 0;
@@ -43,17 +43,17 @@ struct ReadRange {
   const Destination::Choose* deferred = nullptr;
 };
 
-// Spreads `ranges` of `reads` over up to `connections` lanes of about equal bytes. Large ranges are cut; every lane
-// gets enough to be worth a connection.
+// Spreads `ranges` of `reads` over up to `connections` lanes of about equal size. Divides large ranges. Every lane gets
+// enough bytes to be worth a connection.
 std::vector<Lane> PlanFetch(std::string_view model, const std::string& generation, std::span<const Read> reads,
                             std::span<const ReadRange> ranges, int connections);
 
-// Returns the RPC for a run of one file's bytes, which has no destination yet.
+// Returns the RPC for a byte range of one file, without a destination.
 StreamRequest PlanFileFetch(std::string_view model, std::string_view file, const std::string& generation,
                             std::int64_t offset, std::int64_t size_bytes);
 
-// Returns a request by the method of `request` for these ranges of its parts, which requires `generation`.
-// `checksums_only`: for the checksums of the bytes.
+// Returns a message for the method of `request` that requests `ranges` of its parts, and requires `generation`.
+// `checksums_only`: requests the checksums of the bytes only.
 std::unique_ptr<google::protobuf::Message> RequestForRanges(const StreamRequest& request,
                                                             std::span<const RemainingRange> ranges,
                                                             const std::string& generation, bool checksums_only);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "client/channel/call_error.h"
 #include "client/channel/retry_loop.h"
 #include "client/fetch/checksum_comparison.h"
 #include "client/fetch/read_stream.h"
@@ -14,14 +15,14 @@
 namespace tensorferry {
 namespace {
 
-// How often a name that stands for several servers is asked until the wanted one answers.
+// The number of calls to a name of several servers until the wanted one answers.
 constexpr int kMaxInstancesAsked = 64;
 
-// Returns what an error of a stream means to the fetch. `continues`: other streams of it have begun before.
+// Returns the error of the fetch for an error of a stream. `continues`: other streams of the fetch have begun before.
 absl::Status Explain(const absl::Status& status, const Connection& connection, bool continues) {
   if (continues && (absl::IsAborted(status) || absl::IsNotFound(status) || absl::IsFailedPrecondition(status))) {
-    // The server has something else than what the fetch began with.
-    return WithAddress(connection, absl::AbortedError(fmt::format("cannot continue the fetch there: {}",
+    // The server does not have the model, or the generation, that the fetch began with.
+    return WithAddress(connection, absl::AbortedError(fmt::format("cannot resume the fetch at this server: {}",
                                                                   std::string(status.message()))));
   }
   return NameServer(connection, status);
@@ -29,8 +30,8 @@ absl::Status Explain(const absl::Status& status, const Connection& connection, b
 
 }  // namespace
 
-ResumingRead::ResumingRead(StreamRequest request, FailoverChannel& link, FetchState& fetch)
-    : request_(std::move(request)), link_(link), fetch_(fetch), assembler_({}, {}, {}) {}
+ResumingRead::ResumingRead(StreamRequest request, FailoverChannel& channel, FetchState& fetch)
+    : request_(std::move(request)), channel_(channel), fetch_(fetch), assembler_({}, {}, {}) {}
 
 absl::Status ResumingRead::Run(bool report_progress) {
   assembler_ = Assembler(std::move(request_.parts), fetch_.RequiredGeneration(), request_.digest);
@@ -40,15 +41,15 @@ absl::Status ResumingRead::Run(bool report_progress) {
   std::unique_ptr<google::protobuf::Message> resumed;
   int comparisons = 0;  // since bytes arrived
   while (true) {
-    const std::shared_ptr<Connection> connection = link_.Current();
+    const std::shared_ptr<Connection> connection = channel_.Current();
     const bool continues = fetch_.has_begun();
     const std::int64_t received_before = assembler_.received_bytes();
     std::string to_compare;
     absl::Status status = RunStream(*connection, *message, report_progress, to_compare);
     if (!to_compare.empty()) {
-      // The stream has ended: a server that admits few streams may not admit another one next to it.
+      // The stream has ended before the comparison: a server may admit only one stream per client.
       status = ++comparisons > kMaxInstancesAsked
-                   ? absl::UnavailableError("every stream is of another server, or of another opening of the files")
+                   ? absl::UnavailableError("every stream came from another server, or another opening of the files")
                    : CompareAt(*connection, to_compare);
       if (status.ok()) {
         assembler_.AddEqualInstance(to_compare);
@@ -62,9 +63,9 @@ absl::Status ResumingRead::Run(bool report_progress) {
       if (assembler_.destination_failed()) return status;
       status = Explain(status, *connection, continues);
       if (assembler_.received_bytes() > received_before) retry.MadeProgress();
-      // Also before giving up, so that the next call does not begin with a channel that waits; but a stream that was
-      // stopped says nothing about its connection.
-      if (!fetch_.stop_token().stop_requested()) link_.MoveOn(connection, status);
+      // Also before giving up, so that the next call does not begin with a connection in backoff. The error of a stream
+      // that was stopped is not about its connection.
+      if (!fetch_.stop_token().stop_requested()) channel_.MoveOn(connection, status);
       if (absl::Status given_up = retry.WaitAfter(status); !given_up.ok()) return given_up;
     }
     resumed = RequestForRanges(request_, assembler_.Resume(), assembler_.generation(), /*checksums_only=*/false);
@@ -83,7 +84,7 @@ absl::Status ResumingRead::RunStream(Connection& connection, const google::proto
     if (has_header && assembler_.MustCompare(chunk->head->header())) {
       if (absl::Status status = wire::VerifyChecksum(*chunk); !status.ok()) return status;
       to_compare = chunk->head->header().instance();
-      if (to_compare.empty()) return absl::DataLossError("the server's stream is broken: it names no instance");
+      if (to_compare.empty()) return BrokenProtocol("it names no instance");
       return absl::OkStatus();
     }
     const std::int64_t before = assembler_.received_bytes();
@@ -124,7 +125,7 @@ absl::Status ResumingRead::CompareAt(Connection& connection, std::string& instan
     absl::Status status = CompareOnce(connection, *message, received, instance, other_instance);
     if (!other_instance) return status;
   }
-  return absl::UnavailableError("the server whose bytes are to be compared was not found again");
+  return absl::UnavailableError("the server that sent the bytes did not answer again, so they cannot be compared");
 }
 
 absl::Status ResumingRead::CompareOnce(Connection& connection, const google::protobuf::Message& message,

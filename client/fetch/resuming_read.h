@@ -14,31 +14,31 @@
 
 namespace tensorferry {
 
-// Brings all of one request, however many streams that takes: a stream that breaks off is resumed at its first missing
-// byte, on the same or another server. Before bytes of another server, or of another opening of the files, are added to
-// those that have arrived, it compares the checksums of the latter. Used by one thread at a time.
+// Runs one request to its end, over as many streams as necessary. After a stream breaks off, the next one resumes at
+// the first missing byte, on the same or another server. Before it adds bytes of another server, or of another opening
+// of the files, it compares the checksums of the bytes that have arrived. Used by one thread at a time.
 class ResumingRead {
  public:
-  // `link` and `fetch` must outlive it.
-  ResumingRead(StreamRequest request, FailoverChannel& link, FetchState& fetch);
+  // `channel` and `fetch` must outlive this object.
+  ResumingRead(StreamRequest request, FailoverChannel& channel, FetchState& fetch);
 
-  // Returns when every byte has arrived and was confirmed. `report_progress`: after each message.
+  // Returns when every byte has arrived and was confirmed, or with a final error. `report_progress`: calls
+  // FetchState::ReportProgress after each message.
   absl::Status Run(bool report_progress);
 
-  // Compares all bytes, which have arrived, with those of the server at `connection`. A name may stand for several
-  // servers: of these, with the one whose instance is `instance`. If that is empty, the first that answers sets it.
-  // Errors: ABORTED: they differ; UNAVAILABLE: the instance was not found; those of the calls.
+  // Compares all bytes that have arrived with those of the server at `connection`. If the name of the server resolves
+  // to several, compares with the one whose instance is `instance`. If that is empty, the first server that answers
+  // sets it. Errors: ABORTED: the bytes differ; UNAVAILABLE: the instance was not found; those of the calls.
   absl::Status CompareAt(Connection& connection, std::string& instance);
 
-  // Where the bytes are from.
+  // Returns the instance that has all bytes that have arrived.
   const std::string& instance() const { return assembler_.instance(); }
-  const FailoverChannel& link() const { return link_; }
+  const FailoverChannel& channel() const { return channel_; }
   const StreamRequest& request() const { return request_; }
   const Assembler& assembler() const { return assembler_; }
 
  private:
-  // Runs one stream to its end. If it is of an instance that must be compared first, ends it and returns that in
-  // `to_compare`.
+  // Runs one stream to its end. If its instance must be compared first, ends the stream and sets `to_compare`.
   absl::Status RunStream(Connection& connection, const google::protobuf::Message& message, bool report_progress,
                          std::string& to_compare);
   absl::Status CompareOnce(Connection& connection, const google::protobuf::Message& message,
@@ -46,7 +46,7 @@ class ResumingRead {
   void ReportConfirmed();
 
   StreamRequest request_;
-  FailoverChannel& link_;
+  FailoverChannel& channel_;
   FetchState& fetch_;
   Assembler assembler_;
 };

@@ -8,11 +8,12 @@
 
 namespace tensorferry {
 
-// The CRC-32C of bytes that arrive in runs, each of which was checksummed as a part of something longer. The checksum
-// of the first run is computed only when it is needed: most results arrive in one run, and most are never compared.
+// The CRC-32C of bytes that arrive in runs. The checksums of a run are those of a longer chunk, up to the run's
+// beginning and end. The checksum of the first run is computed only when it is needed: most results arrive in one run,
+// and most are never compared.
 class RunningCrc {
  public:
-  // Adds a run: `before` and `after` are the checksums of the longer data up to its beginning and its end.
+  // Adds a run. `before` and `after` are the checksums of the chunk up to the beginning and the end of the run.
   void Add(std::uint32_t before, std::uint32_t after, std::int64_t size_bytes) {
     if (size_bytes_ > 0) {
       after = Crc32cCombine(value(), Crc32cWithoutPrefix(after, before, size_bytes), size_bytes);
@@ -23,7 +24,7 @@ class RunningCrc {
     after_ = after;
   }
 
-  // The checksum of all runs.
+  // Returns the checksum of all runs.
   std::uint32_t value() const { return Crc32cWithoutPrefix(after_, before_, size_bytes_); }
 
  private:

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# deploy/build/image_root.sh PROGRAMS DIR: gathers in DIR, which must not be there, all that the image holds: tensorferryd and
-# tensorferry of the directory PROGRAMS, the libraries that they need, the authorities that --tls trusts, licenses, and
-# which Debian packages these are of, where scanners for vulnerabilities look for that.
+# deploy/build/image_root.sh PROGRAMS DIR: creates DIR with the contents of the image, and fails if DIR exists. Contents:
+#   - tensorferryd and tensorferry of the directory PROGRAMS
+#   - the libraries that they need, and the CAs that --tls trusts
+#   - licenses, and the dpkg records of the Debian packages, where vulnerability scanners look for them
 set -euo pipefail
 
 fail() {
@@ -11,12 +12,12 @@ fail() {
   exit 1
 }
 
-(($# == 2)) || fail "say where the programs are, and the directory to make"
+(($# == 2)) || fail "usage: image_root.sh PROGRAMS DIR"
 programs=("$1/tensorferryd" "$1/tensorferry")
 root=$2
 license=$(dirname "${BASH_SOURCE[0]}")/../../LICENSE
 authorities=/etc/ssl/certs/ca-certificates.crt
-[[ -f $authorities ]] || fail "$authorities is missing: deploy/packages.sh image"
+[[ -f $authorities ]] || fail "$authorities is missing: run deploy/packages.sh image"
 
 umask 022
 mkdir "$root"
@@ -32,7 +33,7 @@ for file in "${files[@]}" "$authorities"; do
   install -D --mode="$(stat -L -c %a "$file")" "$file" "$root$file"
 done
 
-# /lib is a link to /usr/lib, and packages name either: what is not found is not wrong.
+# /lib is a link to /usr/lib, and packages name one of the two: query both, and ignore the names that are not found.
 mapfile -t packages < <(
   { dpkg-query --search "${files[@]}" "${files[@]/#//usr}" 2>/dev/null || true; } | sed -n 's/: .*//p' | sort -u
 )
@@ -42,6 +43,6 @@ for package in "${packages[@]}" ca-certificates; do
   install -D --mode=644 "/usr/share/doc/$name/copyright" "$root/usr/share/doc/$name/copyright"
 done
 
-# The same files give the same layer, whenever they were made.
+# Equal files give an equal layer: remove the times.
 find "$root" -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH:-0}" {} +
 du -sh "$root" | sed 's/\t.*/ in the image/'

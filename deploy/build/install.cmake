@@ -1,4 +1,4 @@
-# `cmake --install`: the programs, the libraries, their public headers, and the package that find_package(tensorferry) finds.
+# `cmake --install`: the programs, the libraries, their public headers, and the package for find_package(tensorferry).
 include(CMakePackageConfigHelpers)
 set(PACKAGE_DIRECTORY ${CMAKE_INSTALL_LIBDIR}/cmake/tensorferry)
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// tensorferry_sample_model DIR: writes a small sharded model, always the same, with the library's own writer.
+// tensorferry_sample_model DIR: writes a small sharded model into DIR. The files are the same in every run.
 #include <fmt/format.h>
 
 #include <cstddef>
@@ -53,7 +53,7 @@ std::size_t SizeBytes(const SampleTensor& tensor) {
   return static_cast<std::size_t>(bits / 8);
 }
 
-// Bytes that look random and are the same for the same name.
+// Returns pseudorandom bytes, a function of the tensor's name.
 std::vector<std::byte> Content(const SampleTensor& tensor) {
   std::uint64_t state = 0;
   for (const char c : tensor.name) state = state * 31 + static_cast<unsigned char>(c);
@@ -118,9 +118,12 @@ absl::Status WriteSampleModel(const std::filesystem::path& directory) {
 }  // namespace tensorferry
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    fmt::print(stderr, "usage: tensorferry_sample_model DIR\n");
-    return 2;
+  const std::string_view directory = argc == 2 ? argv[1] : "";
+  if (directory.empty() || directory.starts_with('-')) {
+    const bool help = directory == "--help" || directory == "-h";
+    fmt::print(help ? stdout : stderr,
+               "usage: tensorferry_sample_model DIR\n\nWrites a small sharded model into DIR.\n");
+    return help ? 0 : 2;
   }
   const absl::Status status = tensorferry::WriteSampleModel(argv[1]);
   if (status.ok()) return 0;

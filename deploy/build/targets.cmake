@@ -1,13 +1,16 @@
-# Our own libraries and programs: warnings, include directories and names are said once, here.
+# Functions for our own libraries and programs: warnings, include directories and names.
 
 add_library(tensorferry_options INTERFACE)
 target_compile_options(tensorferry_options INTERFACE -Wall -Wextra -Wpedantic -Wconversion)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(tensorferry_options INTERFACE -Wthread-safety) # presets asan, tsan and fuzz
+endif()
 if(TENSORFERRY_WARNINGS_AS_ERRORS)
   target_compile_options(tensorferry_options INTERFACE -Werror)
 endif()
 
-# tensorferry_internal_library(NAME [GRPC] SOURCES ... PUBLIC ... PRIVATE ... INCLUDE ...): the library of a folder, known
-# as tensorferry_NAME. GRPC: its sources include gRPC's headers, which are precompiled once for all such libraries.
+# tensorferry_internal_library(NAME [GRPC] SOURCES ... PUBLIC ... PRIVATE ... INCLUDE ...): the library tensorferry_NAME of
+# a folder. GRPC: its sources include gRPC's headers, which are precompiled once for all such libraries.
 function(tensorferry_internal_library NAME)
   cmake_parse_arguments(ARG "GRPC" "" "SOURCES;PUBLIC;PRIVATE;INCLUDE" ${ARGN})
   add_library(tensorferry_${NAME} STATIC ${ARG_SOURCES})
@@ -40,7 +43,8 @@ function(tensorferry_program NAME)
   target_include_directories(${NAME} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${NAME} PRIVATE ${ARG_LIBRARIES} tensorferry_options)
   if(TENSORFERRY_TCMALLOC)
-    # gRPC mallocs every slice it receives; tcmalloc keeps those pages where glibc maps and unmaps each (twice the rate).
+    # gRPC allocates every slice that it receives. tcmalloc keeps these pages, glibc maps and unmaps them: with tcmalloc,
+    # the rate is twice as high.
     target_link_libraries(${NAME} PRIVATE PkgConfig::TENSORFERRY_TCMALLOC_LIBRARY)
   endif()
 endfunction()

@@ -17,7 +17,7 @@ namespace {
 
 using ModelOr = absl::StatusOr<std::shared_ptr<const Model>>;
 
-// Returns true if the open files have the contents that they had when they were opened, wherever their names are now.
+// Returns true if the open files have not changed since they were opened. They may have been renamed or removed.
 bool IsIntact(const Model& model) {
   return std::ranges::all_of(model.files(), [](const ModelFile& file) {
     return file.kind == ModelFile::Kind::kCompanion || file.file->CheckUnchanged().ok();
@@ -28,9 +28,9 @@ bool HasIndex(const Model& model) {
   return std::ranges::find(model.files(), ModelFile::Kind::kIndex, &ModelFile::kind) != model.files().end();
 }
 
-// Returns true if `scanned`, which is no good model, may be a bad replacement of `old`, which the directory was.
-// Without an index, a directory is whatever is in it: if files went, or such were added that do not fit, it is no
-// replacement, and to keep the old one would hold its deleted files for ever.
+// Returns true if `scanned`, which cannot be served, may be a bad replacement of `old`, the directory's model before.
+// Without an index, the model consists of whatever is in the directory. If files are gone, or files were added that do
+// not fit, it is not a replacement: keeping the old model would keep its deleted files open for ever.
 bool MayReplace(const ScannedDirectory& scanned, const Model& old) {
   if (HasIndex(old)) return true;
   const auto is_gone = [&](const ModelFile& file) {
@@ -48,7 +48,8 @@ bool Same(const Catalog::Entry& a, const Catalog::Entry& b) {
   return a.model.ok() ? *a.model == *b.model : a.model.status() == b.model.status();
 }
 
-// Makes the entries of a catalog of what was found and, where that cannot be served, of what was there before.
+// Makes the entries of a catalog from the results of a scan. If a model cannot be served, its entry keeps the one of
+// the scan before.
 class EntryMaker {
  public:
   explicit EntryMaker(const Catalog::Entries& before) : before_(before) {}
@@ -69,7 +70,7 @@ class EntryMaker {
     entries_.insert_or_assign(path, std::move(whole));
   }
 
-  // For a directory that cannot be looked into.
+  // For a directory that cannot be listed.
   void AddUnreadable(const std::string& path, const absl::Status& status) {
     for (auto it = before_.lower_bound(path); it != before_.end() && it->first.starts_with(path); ++it) {
       if (!IsInOrBeneath(it->first, path)) continue;
@@ -77,14 +78,14 @@ class EntryMaker {
       entry.listed = it->second.listed;
       entries_.insert_or_assign(it->first, std::move(entry));
     }
-    // A directory that cannot be entered is shown with the reason, unless it vanished just now.
+    // Show the directory with the reason, unless it has just vanished.
     if (!absl::IsNotFound(status)) entries_.emplace(path, Catalog::Entry{status, true, absl::OkStatus()});
   }
 
   Catalog::Entries Finish() && { return std::move(entries_); }
 
  private:
-  // Returns the entry for `name`, where `found` is now.
+  // Returns the entry for `name`, under which the scan has found `found`.
   Catalog::Entry Choose(const std::string& name, const ModelOr& found) const {
     if (!found.ok()) {
       const auto before = before_.find(name);

@@ -22,15 +22,15 @@ struct ScannedDirectory;
 // Safe for concurrent use by multiple threads.
 //
 // Files are opened beneath the root only: symbolic links that stay inside it work, links that lead out of it do not.
-// Names that begin with a dot are passed over.
+// Names that begin with a dot are ignored.
 class Catalog {
  public:
   struct Entry {
-    // The model, or why it cannot be served: the message names the file.
+    // The model, or the reason why it cannot be served, which names the file.
     absl::StatusOr<std::shared_ptr<const Model>> model;
     // False for what ListModels leaves out: see proto/tensorferry/v1/tensor_service.proto.
     bool listed = true;
-    // Not OK if `model` is what was there earlier, because what is there now cannot be served: why not.
+    // The reason why a replacement of `model` cannot be served; OK if there is none.
     absl::Status replacement;
   };
   // By the path relative to the root.
@@ -42,39 +42,44 @@ class Catalog {
     return Reload(root, nullptr, options);
   }
 
-  // Scans `root` again. Files that are what they were in `previous` (device, inode, size and time of modification) are
-  // not opened again, under whatever name they are now; `options` are to be those of `previous`. A model that cannot be
-  // served any more stays what it was, with the reason in `replacement`, as long as its files are intact, that is, were
-  // replaced or removed and not written to; unless its name is gone. Returns `previous` itself if nothing has changed.
-  // `previous` may be null. Errors: as Load.
+  // Scans `root` again. Returns `previous`, which may be null, if nothing has changed. `options` must be those of
+  // `previous`. Errors: as Load.
+  //
+  // - A file with the same device, inode, size and time of modification as in `previous` is not opened again, even
+  // under
+  //   another name. A scan takes one stat of a name.
+  // - A model that cannot be served any more stays in the catalog, with the reason in `replacement`, as long as its
+  // name
+  //   exists and its files are intact: replaced or removed, but not written to.
   static absl::StatusOr<std::shared_ptr<const Catalog>> Reload(const std::string& root,
                                                                const std::shared_ptr<const Catalog>& previous,
                                                                const LoadOptions& options = {});
 
   const Entries& entries() const { return entries_; }
 
-  // How many of the listed models can be served, and how many cannot.
+  // The numbers of listed models that can be served, and that cannot.
   struct Counts {
     std::int64_t ready = 0;
     std::int64_t failed = 0;
   };
   Counts CountListed() const;
 
-  // The directories that a change of the catalog would show in, relative to the root; links are not resolved in them.
+  // The directories to watch for changes of the catalog, relative to the root. Links in them are not resolved.
   std::set<std::string> directories() const;
 
-  // The model of that name. Errors: NOT_FOUND: no such model; FAILED_PRECONDITION: it cannot be served, and why.
+  // Returns the model of that name. Errors: NOT_FOUND: no such model; FAILED_PRECONDITION: it cannot be served, and
+  // why.
   absl::StatusOr<std::shared_ptr<const Model>> Find(std::string_view name) const;
 
  private:
   Catalog() = default;
 
-  // By the path relative to the root: what the entries are made of.
+  // By the path relative to the root: the source of the entries.
   std::map<std::string, std::shared_ptr<const ScannedDirectory>, std::less<>> directories_;
   Entries entries_;
 };
 
-// The error of Find for a name that no model has; also for a model that a caller must not know of.
+// The error of Find for a name that no model has. Also the error for a model that must stay hidden from a caller.
 absl::Status NoSuchModel(std::string_view name);
 
 }  // namespace tensorferry

@@ -17,8 +17,8 @@
 namespace tensorferry {
 namespace {
 
-// Adds [begin, end) of the file. Reads through the descriptor, not the mapping: a file that shrinks meanwhile is an
-// error, not a signal.
+// Adds [begin, end) of the file to a digest. Reads through the descriptor, not the mapping: a file that shrinks
+// meanwhile is an error, not a signal.
 absl::Status AddRange(const MappedFile& file, std::int64_t begin, std::int64_t end, Sha256& digest,
                       const std::stop_token& stop = {}) {
   std::vector<std::byte> buffer(static_cast<std::size_t>(std::min<std::int64_t>(end - begin, 1 << 20)));
@@ -51,8 +51,8 @@ class Sampler {
   }
 
  private:
-  // The samples of tensors up to this size lie so close together that a window read at once costs less than each by
-  // itself: it has as many pages.
+  // The samples of tensors up to this size are so close together that one read of a window costs less than a read of
+  // each sample: it has as many pages.
   static constexpr std::int64_t kMaxReadAlongBytes = 16 << 10;
   static constexpr std::int64_t kWindowBytes = 128 << 10;
 
@@ -71,7 +71,7 @@ class Sampler {
   const MappedFile& file_;
   Sha256& digest_;
   bool read_along_ = false;
-  std::vector<std::byte> window_;  // what was read last, from window_begin_ on
+  std::vector<std::byte> window_;  // the bytes of the last read, from window_begin_ on
   std::int64_t window_begin_ = 0;
 };
 
@@ -82,7 +82,7 @@ absl::StatusOr<std::string> SampledDigest(const SafetensorsFile& file) {
   Sha256 digest;
   digest.AddText("tensorferry sampled digest 1");
   digest.AddText(std::to_string(mapped.size_bytes()));
-  // The header as it is on disk says where every tensor begins and ends.
+  // The bytes of the header include the offsets of every tensor.
   if (absl::Status status = AddRange(mapped, 0, file.data_offset(), digest); !status.ok()) return status;
   Sampler sampler(mapped, digest);
   for (std::size_t i = 0; i < file.header().tensor_count(); ++i) {
@@ -91,12 +91,6 @@ absl::StatusOr<std::string> SampledDigest(const SafetensorsFile& file) {
     if (absl::Status status = sampler.Add(begin, file.data_offset() + tensor.end); !status.ok()) return status;
   }
   return "sampled-sha256:" + digest.Finish();
-}
-
-absl::StatusOr<std::string> FullDigest(const MappedFile& file, const std::stop_token& stop) {
-  const absl::StatusOr<std::string> sha256 = Sha256Of(file, stop);
-  if (!sha256.ok()) return sha256.status();
-  return "sha256:" + *sha256;
 }
 
 std::string ReplacedDigest(std::string_view sampled_digest, std::string_view sha256) {
@@ -113,14 +107,16 @@ absl::Status CheckUnchangedInLoad(const MappedFile& file) {
 }
 
 absl::StatusOr<std::string> Sha256Of(const MappedFile& file, const std::stop_token& stop) {
-  // Large files take minutes. One that is being written to is given up early.
+  // Large files take minutes: stop early if one is being written to. Check an empty file too.
   constexpr std::int64_t kCheckedBytes = 64 << 20;
   Sha256 digest;
-  for (std::int64_t begin = 0; begin < file.size_bytes(); begin += kCheckedBytes) {
+  std::int64_t begin = 0;
+  do {
     const std::int64_t end = std::min(begin + kCheckedBytes, file.size_bytes());
     if (absl::Status status = AddRange(file, begin, end, digest, stop); !status.ok()) return status;
     if (absl::Status status = CheckUnchangedInLoad(file); !status.ok()) return status;
-  }
+    begin = end;
+  } while (begin < file.size_bytes());
   return digest.Finish();
 }
 

@@ -16,7 +16,7 @@
 namespace tensorferry {
 namespace {
 
-// Returns true if all bytes of `previous` can still be had and are those of `file`.
+// Returns true if all bytes of `previous` can still be read, and equal those of `file`.
 // Errors: those of reading `file`; ABORTED: it changed meanwhile; CANCELLED: `stop`.
 absl::StatusOr<bool> EqualsIntact(const MappedFile& previous, const MappedFile& file, const std::stop_token& stop) {
   constexpr std::int64_t kPieceBytes = 1 << 20;

@@ -13,24 +13,24 @@
 
 namespace tensorferry {
 
-// Contents that a name has, or had.
+// The present contents of a name, or earlier ones.
 struct FileVersion {
   FileIdentity identity;
   std::string sampled_digest;
-  // The sampled digest, or one that differs from that of the version before although the samples do not.
+  // The sampled digest; if a version with the same samples and other bytes came before, the replaced digest.
   std::string digest;
-  // Not owned: a version that nobody serves any more is not kept open.
+  // Not owned: a version is closed as soon as nobody serves it.
   std::weak_ptr<const MappedFile> file;
 };
 
-// The versions of a safetensors file that are known under one name, the newest first. An older one is known only while
-// somebody has it open: a model that is served because its replacement is bad, or a stream.
+// The known versions of a safetensors file under one name, the newest first. An older one is known only while it is
+// open: in a model that is served because its replacement is bad, or in a stream.
 using FileVersions = std::vector<FileVersion>;
 
-// Returns `versions` with `newest` in front. If the same file is among them already, it moves there.
+// Returns `versions` with `newest` in front, and without another version of the same file.
 FileVersions AddVersion(FileVersion newest, const FileVersions& versions);
 
-// Returns `versions` without those, after the first `kept`, that nobody has open.
+// Returns the first `kept` versions, and those of the others that are open.
 FileVersions OpenVersions(const FileVersions& versions, std::size_t kept);
 
 // Returns the digest of `file` under a name that had these versions. It depends on the newest version with the same
@@ -44,10 +44,9 @@ FileVersions OpenVersions(const FileVersions& versions, std::size_t kept);
 //   open, unchanged, and different              | made of the sampled digest and the file's SHA-256
 //   written to, or closed: its bytes are gone   | made of the sampled digest and the file's SHA-256
 //
-// The block checksums that a file keeps are no evidence of what it was before it was written to: some may have been
-// taken afterwards.
+// The block checksums of a file do not show its bytes before a write: some may have been taken afterwards.
 //
-// `sha256` is that of the file, or empty; it is set if it had to be computed.
+// `sha256` is that of the file, or empty: then it is set if it has to be computed.
 // Errors: those of reading the file; ABORTED: it changed meanwhile; CANCELLED: `stop`.
 absl::StatusOr<std::string> DigestAfter(const FileVersions& versions, const MappedFile& file,
                                         const std::string& sampled_digest, std::string& sha256,

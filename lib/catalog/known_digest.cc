@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::size_t kDigestSize = 64;
 
-// `text` in lower case if it is a SHA-256 in hexadecimal, else empty.
+// Returns `text` in lower case if it is a SHA-256 in hexadecimal, else an empty string.
 std::string AsDigest(std::string_view text) {
   std::string digest(text);
   for (char& c : digest) {
@@ -37,7 +37,7 @@ std::string DigestInSumFile(std::string_view text, std::string_view file_name) {
     if (digest.empty()) continue;
     std::string_view name = line.substr(kDigestSize);
     if (name.empty()) return digest;
-    // Two characters lie between: a space, and a space or an asterisk.
+    // The separator is a space, and a space or an asterisk.
     if (name.size() > 2 && name[0] == ' ' && LastPart(name.substr(2)) == file_name) return digest;
   }
   return {};

@@ -25,12 +25,11 @@ constexpr std::string_view kTensorsSuffix = ".safetensors";
 constexpr std::string_view kIndexSuffix = ".safetensors.index.json";
 constexpr std::array<std::string_view, 4> kCompanionSuffixes = {".json", ".txt", ".model", ".jinja"};
 
-// The files of a directory that models are made of.
+// Returns the files of a directory that form models.
 std::map<std::string, Kind, std::less<>> FilesOfModels(const RootDirectory::Listing& listing) {
   std::map<std::string, Kind, std::less<>> files;
   bool serves = false;
   for (const std::string& name : listing.files) {
-    if (name.starts_with('.')) continue;
     if (name.ends_with(kTensorsSuffix)) {
       files.emplace_hint(files.end(), name, Kind::kSafetensors);
       serves = true;
@@ -41,16 +40,16 @@ std::map<std::string, Kind, std::less<>> FilesOfModels(const RootDirectory::List
       files.emplace_hint(files.end(), name, Kind::kCompanion);
     }
   }
-  // Companions alone are no model.
+  // Companions alone do not form a model.
   if (!serves) files.clear();
   return files;
 }
 
 absl::StatusOr<safetensors::WeightMap> ReadIndex(const MappedFile& file, const safetensors::Limits& limits) {
-  // Checked here too, so that no more than that is read.
+  // Limits the size of the read; ParseIndex has the same limit.
   if (file.size_bytes() > limits.header_bytes) {
     return absl::DataLossError(
-        fmt::format("index: it has {} bytes, the limit is {}", file.size_bytes(), limits.header_bytes));
+        fmt::format("index is {} bytes long; the limit is {}", file.size_bytes(), limits.header_bytes));
   }
   std::string json(static_cast<std::size_t>(file.size_bytes()), '\0');
   const absl::Status status = ReadExactly(file.fd(), 0, std::as_writable_bytes(std::span(json)), file.path());
@@ -58,7 +57,7 @@ absl::StatusOr<safetensors::WeightMap> ReadIndex(const MappedFile& file, const s
   return safetensors::ParseIndex(json, limits);
 }
 
-// A model of these files; `before` if it is made of the very same.
+// Returns a model of these files: `before`, if it consists of the same files.
 ModelOr MakeModel(std::vector<ModelFile> files, const safetensors::WeightMap* weight_map, const ModelOr* before) {
   std::ranges::sort(files, {}, &ModelFile::name);
   const auto same = [](const ModelFile& a, const ModelFile& b) {
@@ -68,8 +67,8 @@ ModelOr MakeModel(std::vector<ModelFile> files, const safetensors::WeightMap* we
   return Model::Create(std::move(files), weight_map);
 }
 
-// The model that a directory is: its safetensors files (those that the index names, if there is one), the index and the
-// companions. Errors: why it cannot be served, naming the file.
+// Returns the model of a directory: its safetensors files (if there is an index, those that it names), the index and
+// the companions. Errors: why it cannot be served, naming the file.
 ModelOr MakeWhole(const std::string& directory, const LoadedFiles& loaded, const safetensors::Limits& limits,
                   const ModelOr* before) {
   const auto path_of = [&](const std::string& name) { return Quote(JoinPath(directory, name)); };
@@ -78,7 +77,7 @@ ModelOr MakeWhole(const std::string& directory, const LoadedFiles& loaded, const
   const std::string* index_name = nullptr;
   for (const auto& [name, file] : loaded) {
     if (file->kind == Kind::kSafetensors) wanted.insert(name);
-    // A companion that cannot be read is no reason not to serve the tensors.
+    // If a companion cannot be read, the tensors are served without it.
     if (file->kind == Kind::kCompanion && file->file.ok()) files.push_back(*file->file);
     if (file->kind != Kind::kIndex) continue;
     if (index_name != nullptr) {
@@ -117,7 +116,7 @@ ModelOr MakeFileModel(const LoadedFile& loaded, const ModelOr* before) {
   return MakeModel({*loaded.file}, nullptr, before);
 }
 
-// Keeps in `scanned` what `before` knows of names that are gone.
+// Keeps in `scanned` the versions that `before` has of names that are gone.
 void KeepGone(const ScannedDirectory& before, ScannedDirectory& scanned) {
   const auto keep = [&](const std::string& name, const FileVersions& versions) {
     if (scanned.files.contains(name)) return;
@@ -135,11 +134,12 @@ std::shared_ptr<const ScannedDirectory> LoadDirectory(FileLoader& loader, const 
                                                       const std::shared_ptr<const ScannedDirectory>& before) {
   auto scanned = std::make_shared<ScannedDirectory>();
   scanned->id = listing.id;
-  const FileLoader::Files files = FilesOfModels(listing);
-  loader.LoadAhead(listing, directory, files, before.get());
-  for (const auto& [name, kind] : files) {
-    scanned->files.emplace_hint(scanned->files.end(), name, loader.Load(listing, directory, name, kind, before.get()));
+  // Find all before the first one is opened: IsUpToDate relies on it.
+  std::vector<FileToLoad> files;
+  for (const auto& [name, kind] : FilesOfModels(listing)) {
+    files.push_back(loader.Find(listing, directory, name, kind, before.get()));
   }
+  scanned->files = loader.Load(files);
   if (before != nullptr && before->settled && before->id == scanned->id && before->files == scanned->files) {
     return before;
   }

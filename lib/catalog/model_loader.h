@@ -11,15 +11,15 @@
 
 namespace tensorferry {
 
-// Loads what one directory beneath a root holds: each of its files once, and the models made of them. `directory` is
-// relative to the root; `before` is what an earlier scan made of it, or null. What has not changed since is taken over;
-// if nothing has, `before` itself is returned.
+// Loads the files of one directory, each once, and the models made of them. `directory` is relative to the root.
+// `before` is the result of the scan before, or null. Files and models that have not changed since are used again; if
+// nothing has changed, returns `before` itself.
 std::shared_ptr<const ScannedDirectory> LoadDirectory(FileLoader& loader, const std::string& directory,
                                                       const RootDirectory::Listing& listing,
                                                       const std::shared_ptr<const ScannedDirectory>& before);
 
-// Returns true if `listing`, which was taken after `scanned` was loaded, and its files say that `scanned` is still what
-// the directory holds. Files that were opened one after another belong together only if this is so.
+// Returns true if the files of `scanned`, which the loader's last Load returned, were in the directory at one time.
+// Files that were opened one after another belong together only then. `listing` must have been taken after the load.
 bool IsUpToDate(const FileLoader& loader, const std::string& directory, const RootDirectory::Listing& listing,
                 const ScannedDirectory& scanned);
 

@@ -14,7 +14,6 @@
 #include <climits>
 #include <cstddef>
 
-#include "lib/files/file_identity.h"
 #include "lib/files/file_io.h"
 #include "lib/text/quote.h"
 
@@ -25,14 +24,7 @@ struct CloseDirectory {
   void operator()(DIR* directory) const { ::closedir(directory); }
 };
 
-bool IsDirectory(int parent, const dirent& entry) {
-  if (entry.d_type == DT_DIR) return true;
-  if (entry.d_type != DT_LNK && entry.d_type != DT_UNKNOWN) return false;
-  struct stat stat = {};
-  return ::fstatat(parent, entry.d_name, &stat, 0) == 0 && S_ISDIR(stat.st_mode);
-}
-
-// Returns what a descriptor refers to, as an absolute path; empty if the system does not say.
+// Returns the absolute path of an open file; empty if unknown.
 std::string PathOf(int fd) {
   std::string path(PATH_MAX, '\0');
   const ssize_t size = ::readlink(fmt::format("/proc/self/fd/{}", fd).c_str(), path.data(), path.size());
@@ -54,10 +46,10 @@ absl::StatusOr<RootDirectory> RootDirectory::Open(const std::string& path) {
 
 absl::StatusOr<UniqueFd> RootDirectory::OpenBeneath(const std::string& path, std::uint64_t flags) const {
   open_how how = {};
-  // A FIFO would block an open that waits for its writer; with O_PATH nothing is opened that could.
+  // Without O_NONBLOCK, opening a FIFO would wait for its writer. O_PATH does not open it.
   how.flags = flags | O_RDONLY | O_CLOEXEC | ((flags & O_PATH) != 0 ? 0 : O_NONBLOCK);
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
-  // The kernel answers EAGAIN when something beneath the root was renamed while it looked.
+  // The kernel returns EAGAIN if something beneath the root was renamed meanwhile.
   for (int attempt = 0; attempt < 100; ++attempt) {
     UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, fd_.get(), path.c_str(), &how, sizeof(how))));
     if (fd.ok()) return fd;
@@ -70,24 +62,28 @@ absl::StatusOr<UniqueFd> RootDirectory::OpenBeneath(const std::string& path, std
   return ErrnoStatus(errno, "cannot open", path);
 }
 
-absl::StatusOr<std::shared_ptr<const MappedFile>> RootDirectory::MapFile(const std::string& path) const {
+absl::StatusOr<std::shared_ptr<const MappedFile>> RootDirectory::MapFile(const std::string& path,
+                                                                         const struct stat* known) const {
   absl::StatusOr<UniqueFd> fd = OpenBeneath(path, 0);
   if (!fd.ok()) return fd.status();
-  return MappedFile::Map(*std::move(fd), path);
+  return MappedFile::Map(*std::move(fd), path, known);
 }
 
-absl::StatusOr<FileIdentity> RootDirectory::Identify(const Listing& listing, const std::string& path,
-                                                     const std::string& name) const {
-  struct stat stat = {};
-  // One call is enough for most files: what is no link is where it seems to be, beneath the root.
-  if (::fstatat(listing.fd.get(), name.c_str(), &stat, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(stat.st_mode)) {
-    return IdentityOf(stat);
-  }
-  const std::string file = JoinPath(path, name);
-  const absl::StatusOr<UniqueFd> fd = OpenBeneath(file, O_PATH);
+absl::StatusOr<struct stat> RootDirectory::StatBeneath(const std::string& path) const {
+  const absl::StatusOr<UniqueFd> fd = OpenBeneath(path, O_PATH);
   if (!fd.ok()) return fd.status();
-  if (::fstat(fd->get(), &stat) != 0) return ErrnoStatus(errno, "cannot stat", file);
-  return IdentityOf(stat);
+  struct stat stat = {};
+  if (::fstat(fd->get(), &stat) != 0) return ErrnoStatus(errno, "cannot stat", path);
+  return stat;
+}
+
+absl::StatusOr<struct stat> RootDirectory::Stat(const Listing& listing, const std::string& path,
+                                                const std::string& name) const {
+  if (const auto known = listing.untyped.find(name); known != listing.untyped.end()) return known->second;
+  struct stat stat = {};
+  // A regular file, not a link to one, is in this directory, and therefore beneath the root.
+  if (::fstatat(listing.fd.get(), name.c_str(), &stat, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(stat.st_mode)) return stat;
+  return StatBeneath(JoinPath(path, name));
 }
 
 std::string RootDirectory::RealPath(const MappedFile& file) { return PathOf(file.fd()); }
@@ -100,6 +96,21 @@ std::string RootDirectory::LinkDirectory(const MappedFile& file, std::string_vie
   const std::size_t slash = beneath.rfind('/');
   const std::string holds = slash == std::string::npos ? "." : beneath.substr(0, slash);
   return holds == directory ? std::string() : holds;
+}
+
+void RootDirectory::AddEntry(const std::string& path, const dirent& entry, Listing& listing) const {
+  bool is_directory = entry.d_type == DT_DIR;
+  if (entry.d_type == DT_LNK || entry.d_type == DT_UNKNOWN) {
+    if (const absl::StatusOr<struct stat> target = StatBeneath(JoinPath(path, entry.d_name)); target.ok()) {
+      is_directory = S_ISDIR(target->st_mode);
+      if (!is_directory) listing.untyped.emplace(entry.d_name, *target);
+    } else {
+      // A directory outside the root is a directory too: opening it gives the reason.
+      struct stat stat = {};
+      is_directory = ::fstatat(listing.fd.get(), entry.d_name, &stat, 0) == 0 && S_ISDIR(stat.st_mode);
+    }
+  }
+  (is_directory ? listing.directories : listing.files).emplace_back(entry.d_name);
 }
 
 absl::StatusOr<RootDirectory::Listing> RootDirectory::List(const std::string& path) const {
@@ -117,7 +128,7 @@ absl::StatusOr<RootDirectory::Listing> RootDirectory::List(const std::string& pa
   listing.fd = std::move(kept);
   errno = 0;
   while (const dirent* entry = ::readdir(directory.get())) {
-    (IsDirectory(::dirfd(directory.get()), *entry) ? listing.directories : listing.files).emplace_back(entry->d_name);
+    if (entry->d_name[0] != '.') AddEntry(path, *entry, listing);
     errno = 0;
   }
   if (errno != 0) return ErrnoStatus(errno, "cannot list", path);

@@ -28,7 +28,7 @@ class Scanner {
     if (!listing.ok()) return listing.status();
     // A link may lead back to a directory that is being scanned.
     if (std::ranges::find(above_, listing->id) != above_.end() || above_.size() == kMaxDepth) return absl::OkStatus();
-    // Links to directories can make a few of them look like any number.
+    // With links to directories, a few of them can be reached by any number of paths.
     if (++directory_count_ > kMaxDirectories) {
       return absl::ResourceExhaustedError(fmt::format("the root has more than {} directories", kMaxDirectories));
     }
@@ -52,24 +52,22 @@ class Scanner {
   absl::StatusOr<RootDirectory::Listing> List(const std::string& directory) const {
     absl::StatusOr<RootDirectory::Listing> listing = loader_.root().List(directory);
     if (!listing.ok()) return listing;
-    // lost+found is on many volumes, holds no models and can only be read by root.
-    const auto unusable = [](const std::string& name) {
-      return name.starts_with('.') || name == "lost+found" || !IsValidUtf8(name);
-    };
+    // Many volumes have a lost+found. It contains no models, and only root can read it.
+    const auto unusable = [](const std::string& name) { return name == "lost+found" || !IsValidUtf8(name); };
     std::erase_if(listing->files, unusable);
     std::erase_if(listing->directories, unusable);
     return listing;
   }
 
-  // Loads until the files were all there at one time: a link that is swapped in between must not give a model that is
-  // half of one version and half of another. `listing` becomes the last one.
+  // Loads a directory again until all files were there at one time. Otherwise, a link that is swapped meanwhile could
+  // give a model that mixes two versions. Sets `listing` to the last one.
   absl::Status Load(const std::string& directory, RootDirectory::Listing& listing) {
     const auto found = before_.find(directory);
     const std::shared_ptr<const ScannedDirectory> before = found == before_.end() ? nullptr : found->second;
     std::shared_ptr<const ScannedDirectory> scanned;
     for (int attempt = 0; attempt < kLoadAttempts; ++attempt) {
       scanned = LoadDirectory(loader_, directory, listing, before);
-      // Files that did not change belong together as they did before.
+      // Files that have not changed belong together, as before.
       if (scanned == before || scanned->files.empty()) break;
       absl::StatusOr<RootDirectory::Listing> again = List(directory);
       if (!again.ok()) return again.status();
@@ -86,7 +84,7 @@ class Scanner {
     return absl::OkStatus();
   }
 
-  // For a directory that cannot be looked into: what was known stays known.
+  // For a directory that cannot be listed: keeps the results of the scan before.
   void Keep(const std::string& directory, absl::Status status) {
     for (auto it = before_.lower_bound(directory); it != before_.end() && it->first.starts_with(directory); ++it) {
       if (IsInOrBeneath(it->first, directory)) found_.directories.insert_or_assign(it->first, it->second);

@@ -15,12 +15,12 @@ namespace tensorferry {
 // The result of a scan of a root.
 struct RootScan {
   ScannedDirectories directories;
-  // Directories that are there but cannot be looked into, and why. What an earlier scan found in and beneath them is
-  // in `directories`.
+  // Directories that cannot be listed, and why. The results of an earlier scan in and beneath them are in
+  // `directories`.
   std::map<std::string, absl::Status> unreadable;
 };
 
-// Walks everything under `root`. What is as it was in the scan `before` is taken over.
+// Scans everything beneath `root`. Directories that have not changed since the scan `before` are the same objects.
 // Errors: those of listing the root itself.
 absl::StatusOr<RootScan> ScanRoot(const RootDirectory& root, const LoadOptions& options,
                                   const ScannedDirectories& before);

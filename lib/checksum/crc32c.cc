@@ -8,12 +8,12 @@
 namespace tensorferry {
 
 std::uint32_t Crc32c(std::span<const std::byte> data, std::uint32_t crc) {
-  // isa-l takes an int and leaves the inversions before and after to its caller.
-  constexpr std::size_t kMaxPiece = 1U << 30;
+  // isa-l takes the size as an int and does not invert the state before and after.
+  constexpr std::size_t kMaxPieceBytes = 1U << 30;
   crc = ~crc;
   while (!data.empty()) {
-    const std::span<const std::byte> piece = data.first(std::min(data.size(), kMaxPiece));
-    // The pointer is not const in isa-l 2.30's signature; the function only reads.
+    const std::span<const std::byte> piece = data.first(std::min(data.size(), kMaxPieceBytes));
+    // isa-l 2.30 takes a non-const pointer but only reads.
     auto* bytes = reinterpret_cast<unsigned char*>(const_cast<std::byte*>(piece.data()));
     crc = crc32_iscsi(bytes, static_cast<int>(piece.size()), crc);
     data = data.subspan(piece.size());

@@ -8,8 +8,8 @@
 
 namespace tensorferry {
 
-// The CRC-32C (Castagnoli, RFC 3720) of `data`, or of what `crc` is the checksum of followed by `data`.
-// Hardware speed: isa-l picks the instructions at run time.
+// Returns the CRC-32C of `data` (Castagnoli, RFC 3720). With the `crc` of earlier bytes, returns that of those bytes
+// followed by `data`. Runs at hardware speed: isa-l selects the instructions at run time.
 std::uint32_t Crc32c(std::span<const std::byte> data, std::uint32_t crc = 0);
 
 }  // namespace tensorferry

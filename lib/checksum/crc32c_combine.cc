@@ -8,7 +8,7 @@
 namespace tensorferry {
 namespace {
 
-// A CRC is a polynomial over GF(2) modulo Castagnoli's. The most significant bit is the coefficient of x^0.
+// A CRC is a polynomial over GF(2), modulo Castagnoli's polynomial. Its most significant bit is the coefficient of x^0.
 constexpr std::uint32_t kPolynomial = 0x82F63B78;
 constexpr std::uint32_t kOne = 0x80000000;
 constexpr std::uint32_t kByte = kOne >> 8;  // x^8
@@ -22,7 +22,7 @@ constexpr std::uint32_t Multiply(std::uint32_t a, std::uint32_t b) {
   return product;
 }
 
-// Element k is x^(8 * 2^k): the factor for 2^k bytes that follow.
+// Element k is x^(8 * 2^k), the factor for 2^k following bytes.
 constexpr std::array<std::uint32_t, 63> kFactors = [] {
   std::array<std::uint32_t, 63> factors = {};
   std::uint32_t factor = kByte;
@@ -33,7 +33,7 @@ constexpr std::array<std::uint32_t, 63> kFactors = [] {
   return factors;
 }();
 
-// The part that bytes with this CRC have in the CRC of themselves and `size_bytes` more.
+// Returns the contribution of bytes with this CRC to the CRC of the same bytes followed by `size_bytes` more.
 std::uint32_t Shift(std::uint32_t crc, std::int64_t size_bytes) {
   for (auto bits = static_cast<std::uint64_t>(size_bytes); bits != 0; bits &= bits - 1) {
     crc = Multiply(kFactors[static_cast<std::size_t>(std::countr_zero(bits))], crc);
@@ -43,7 +43,7 @@ std::uint32_t Shift(std::uint32_t crc, std::int64_t size_bytes) {
 
 }  // namespace
 
-// The inversions before and after a CRC cancel out: what the first one adds to the second part, the other removes.
+// The inversions before and after each CRC cancel out: one adds to the second part what the other removes.
 std::uint32_t Crc32cCombine(std::uint32_t first, std::uint32_t second, std::int64_t second_size_bytes) {
   return Shift(first, second_size_bytes) ^ second;
 }

@@ -11,20 +11,21 @@ namespace tensorferry {
 namespace {
 
 constexpr std::size_t kLineBytes = 64;
-// crc32 takes three cycles and a processor has one of them begin in each: three lanes of a block are taken together.
+// The crc32 instruction has a latency of three cycles and a throughput of one per cycle. A block's three lanes are
+// therefore computed at the same time.
 constexpr std::size_t kLanes = 3;
 constexpr std::size_t kLaneBytes = 1024;
 constexpr std::size_t kBlockBytes = kLanes * kLaneBytes;
 
-// x^`exponent` modulo the polynomial of CRC-32C; bit i stands for x^(31 - i).
+// Returns x^`exponent` modulo the polynomial of CRC-32C. Bit i is the coefficient of x^(31 - i).
 constexpr std::uint32_t PowerOfX(std::size_t exponent) {
   std::uint32_t power = 0x80000000;
   for (; exponent > 0; --exponent) power = power >> 1 ^ ((power & 1) != 0 ? 0x82F63B78 : 0);
   return power;
 }
 
-// The state after a lane of zeros: times x^(8 * kLaneBytes). The product comes out with a factor of x, and crc32 of 8
-// bytes brings another of x^32.
+// Returns the state after a lane of zeros, which is the product with x^(8 * kLaneBytes). The multiplication adds a
+// factor of x, and crc32 of 8 bytes adds one of x^32: the constant leaves both out.
 __attribute__((target("sse4.2,pclmul"))) std::uint64_t SkipLane(std::uint64_t crc) {
   constexpr std::uint32_t kFactor = PowerOfX(8 * kLaneBytes - 33);
   const __m128i product =
@@ -32,7 +33,8 @@ __attribute__((target("sse4.2,pclmul"))) std::uint64_t SkipLane(std::uint64_t cr
   return _mm_crc32_u64(0, static_cast<std::uint64_t>(_mm_cvtsi128_si64(product)));
 }
 
-// Line behind line: a processor combines few stores past its caches at a time.
+// Copies one cache line with non-temporal stores. Write whole lines one after the other: a processor has few
+// write-combining buffers.
 void StreamLine(const std::byte* from, std::byte* to) {
   const auto* words = reinterpret_cast<const __m128i*>(from);
   auto* line = reinterpret_cast<__m128i*>(to);
@@ -52,7 +54,8 @@ std::uint64_t Load(const std::byte* from) {
   return word;
 }
 
-// A block, to where a line begins. `crc` is the state, without the inversions before and after.
+// Copies a block to a line-aligned `to` with non-temporal stores. Returns the new state, given the state `crc`. States
+// are not inverted.
 __attribute__((target("sse4.2,pclmul"))) std::uint64_t StreamBlock(const std::byte* from, std::byte* to,
                                                                    std::uint64_t crc) {
   std::uint64_t second = 0;
@@ -96,7 +99,7 @@ std::uint32_t StreamingMemcpyCrc32c(std::span<const std::byte> source, std::span
   const std::size_t lines_end = source.size() - (source.size() - done) % kLineBytes;
   const std::span<const std::byte> rest = source.subspan(done);
   for (; done < lines_end; done += kLineBytes) StreamLine(source.data() + done, destination.data() + done);
-  // Such stores are not ordered with those by which another thread hears that the bytes are there.
+  // Orders the non-temporal stores before the store that later publishes the bytes to another thread.
   _mm_sfence();
   if (done < source.size()) std::memcpy(destination.data() + done, source.data() + done, source.size() - done);
   return Crc32c(rest, ~static_cast<std::uint32_t>(state));

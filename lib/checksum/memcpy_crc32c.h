@@ -8,15 +8,15 @@
 
 namespace tensorferry {
 
-// Each copies `source` to the beginning of `destination`, which is at least as large and does not overlap it, and
-// returns the CRC-32C of what `crc` is the checksum of followed by `source`.
+// Both functions copy `source` to the beginning of `destination`, which must be at least as large and must not overlap
+// it. Both return Crc32c(source, crc).
 
-// Leaves both in the caches: for what may be read soon.
+// Leaves source and destination in the caches. Use it for bytes that are read again soon.
 std::uint32_t MemcpyCrc32c(std::span<const std::byte> source, std::span<std::byte> destination, std::uint32_t crc);
 
-// Copies past the caches where the processor can: for what is larger than these, whose lines would have to be read
-// before they are written, and would displace what is still to be copied. The checksum is taken while the stores are on
-// their way, and costs a third of what it does by itself.
+// Copies with non-temporal stores where the processor has the instructions. Use it for copies larger than the caches:
+// ordinary stores read each line before they write it, and evict bytes that are still to be copied. The checksum is
+// computed while the stores are in flight, at a third of its usual cost.
 std::uint32_t StreamingMemcpyCrc32c(std::span<const std::byte> source, std::span<std::byte> destination,
                                     std::uint32_t crc);
 

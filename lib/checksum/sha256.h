@@ -10,7 +10,7 @@
 
 namespace tensorferry {
 
-// A SHA-256 of data that comes in pieces (OpenSSL's, which gRPC brings along). Not safe for concurrent use.
+// Computes a SHA-256 piece by piece, with OpenSSL. Not safe for concurrent use.
 class Sha256 {
  public:
   Sha256();
@@ -18,9 +18,10 @@ class Sha256 {
   ~Sha256();
 
   void Add(std::span<const std::byte> data);
-  // Adds the size of `text` and `text`, so that texts that follow each other cannot be divided in another way.
+  // Adds the size of `text` and `text` itself, so that AddText("a"), AddText("bc") differs from AddText("ab"),
+  // AddText("c").
   void AddText(std::string_view text);
-  // Returns the digest of all that was added, in lower-case hexadecimal. To be called once.
+  // Returns the digest of everything added, in lower-case hexadecimal. Call it once, last.
   std::string Finish();
 
  private:

@@ -18,9 +18,9 @@
 namespace tensorferry {
 namespace {
 
-// Creates a new hidden file in `directory`, named after `name`, with the permissions that the umask leaves (mkostemp
-// would give it to its owner only), and says in `path` where.
-UniqueFd CreateBeside(const std::filesystem::path& directory, const std::string& name, std::string& path) {
+// Creates a new hidden file in `directory`, with a name derived from `name`. Sets `path`. The umask decides the
+// permissions: mkostemp would give them to the owner alone.
+UniqueFd CreateTemporary(const std::filesystem::path& directory, const std::string& name, std::string& path) {
   std::random_device random;
   for (int attempt = 0; attempt < 100; ++attempt) {
     path = (directory / fmt::format(".{}.tmp-{:08x}", name.substr(0, 200), random())).string();
@@ -48,19 +48,19 @@ absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path) {
   std::string target = path;
   if (::stat(path.c_str(), &existing) == 0) {
     if (!S_ISREG(existing.st_mode)) {
-      return absl::FailedPreconditionError(fmt::format("cannot write {}: it is not a regular file", Quote(path)));
+      return absl::FailedPreconditionError(fmt::format("cannot write {}: not a regular file", Quote(path)));
     }
-    // Through a symbolic link the file that it names is replaced, not the link.
+    // Replaces the target of a symbolic link, not the link.
     std::error_code error;
     target = std::filesystem::canonical(path, error).string();
     if (error) return ErrnoStatus(error.value(), "cannot write", path);
   }
   const std::string name = std::filesystem::path(target).filename().string();
   if (name.empty() || name == "." || name == "..") {
-    return absl::InvalidArgumentError(fmt::format("cannot write {}: it names no file", Quote(path)));
+    return absl::InvalidArgumentError(fmt::format("cannot write {}: not the name of a file", Quote(path)));
   }
   std::string temporary;
-  UniqueFd fd = CreateBeside(DirectoryOf(target), name, temporary);
+  UniqueFd fd = CreateTemporary(DirectoryOf(target), name, temporary);
   if (!fd.ok()) return ErrnoStatus(errno, "cannot write", path);
   return AtomicFile(std::move(target), std::move(temporary), std::move(fd));
 }

@@ -11,25 +11,27 @@
 
 namespace tensorferry {
 
-// A file that appears under its name only when it is complete and on disk. Until Commit it is a hidden temporary file
-// in the same directory, which the destructor removes. Not safe for concurrent use.
+// A file that appears under its name only when it is complete and on disk. Until Commit, it is a hidden temporary file
+// in the same directory, and the destructor removes it. Not safe for concurrent use.
 class AtomicFile {
  public:
-  // Errors: those of the operating system, with the path; FAILED_PRECONDITION if `path` names something that exists and
-  // is not a regular file.
+  // Creates the temporary file. If `path` is a symbolic link, Commit replaces its target.
+  // Errors: FAILED_PRECONDITION: `path` exists and is not a regular file. INVALID_ARGUMENT: `path` is not the name of a
+  // file. Otherwise those of the operating system, with the path.
   static absl::StatusOr<AtomicFile> Create(const std::string& path);
 
   AtomicFile(AtomicFile&& other) noexcept;
   AtomicFile& operator=(AtomicFile&& other) noexcept;
   ~AtomicFile();
 
-  // For writing at any offset, as an alternative to Append.
+  // The descriptor, owned by this object, for writes at any offset instead of Append.
   int fd() const { return fd_.get(); }
 
-  // Appends `data`. Errors: those of the operating system (RESOURCE_EXHAUSTED: the disk is full), with the path.
+  // Appends `data`. Errors: those of the operating system, with the path. A full disk is RESOURCE_EXHAUSTED.
   absl::Status Append(std::span<const std::byte> data);
 
-  // Syncs the file, gives it its name, replacing what was there, and syncs the directory.
+  // Syncs the file, renames it to its name, which replaces an existing file, and syncs the directory. Call it once.
+  // Errors: those of the operating system, with the path.
   absl::Status Commit();
 
  private:

@@ -8,8 +8,8 @@
 
 namespace tensorferry {
 
-// The identity that a scan sees and the one that an open file keeps must be made alike, or every scan would open every
-// file again.
+// Returns the identity of the file that `stat` describes. A scan and an open file must derive it in the same way.
+// Otherwise every scan opens every file again.
 inline FileIdentity IdentityOf(const struct stat& stat) {
   return {.device = stat.st_dev,
           .inode = stat.st_ino,

@@ -27,8 +27,9 @@ absl::Status ReadExactly(int fd, std::int64_t offset, std::span<std::byte> desti
     if (size < 0 && errno == EINTR) continue;
     if (size < 0) return ErrnoStatus(errno, "cannot read", path);
     if (size == 0) {
-      return absl::DataLossError(fmt::format("cannot read {}: it ends at byte {}, {} bytes short of what was there",
-                                             Quote(path), offset, destination.size()));
+      return absl::DataLossError(
+          fmt::format("cannot read {}: file ends at byte {}, {} bytes too early: it was truncated", Quote(path), offset,
+                      destination.size()));
     }
     destination = destination.subspan(static_cast<std::size_t>(size));
     offset += size;
@@ -40,11 +41,11 @@ absl::StatusOr<std::string> ReadSmallFile(const std::string& path, std::int64_t 
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd.ok()) return ErrnoStatus(errno, "cannot open", path);
   struct stat info = {};
-  if (::fstat(fd.get(), &info) != 0) return ErrnoStatus(errno, "cannot look at", path);
+  if (::fstat(fd.get(), &info) != 0) return ErrnoStatus(errno, "cannot stat", path);
   if (!S_ISREG(info.st_mode)) {
-    return absl::InvalidArgumentError(fmt::format("cannot read {}: it is not a regular file", Quote(path)));
+    return absl::InvalidArgumentError(fmt::format("cannot read {}: not a regular file", Quote(path)));
   }
-  // Read to the end, whatever the size was: the file may be growing.
+  // Reads to the end, not to the size: the file may be growing.
   std::string content;
   while (static_cast<std::int64_t>(content.size()) <= max_bytes) {
     char buffer[4096];
@@ -54,7 +55,8 @@ absl::StatusOr<std::string> ReadSmallFile(const std::string& path, std::int64_t 
     if (size == 0) return content;
     content.append(buffer, static_cast<std::size_t>(size));
   }
-  return absl::InvalidArgumentError(fmt::format("cannot read {}: it has more than {} bytes", Quote(path), max_bytes));
+  return absl::InvalidArgumentError(
+      fmt::format("cannot read {}: file is longer than the limit of {} bytes", Quote(path), max_bytes));
 }
 
 absl::Status WriteExactly(int fd, std::int64_t offset, std::span<const std::byte> data, std::string_view path) {

@@ -2,7 +2,8 @@
 #ifndef TENSORFERRY_LIB_FILES_MAPPED_FILE_H_
 #define TENSORFERRY_LIB_FILES_MAPPED_FILE_H_
 
-#include <atomic>
+#include <sys/stat.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -13,6 +14,8 @@
 #include "lib/files/unique_fd.h"
 
 namespace tensorferry {
+
+class BlockCache;
 
 namespace mapping_table {
 struct Entry;
@@ -27,11 +30,11 @@ struct FileIdentity {
   friend bool operator==(const FileIdentity&, const FileIdentity&) = default;
 };
 
-// A regular file mapped read-only for as long as the object lives; whoever hands out a pointer into it hands out a
-// reference with it. Immutable; safe for concurrent use by multiple threads.
+// A regular file, mapped read-only for as long as the object lives. A pointer into the mapping needs a reference to the
+// object. Immutable; safe for concurrent use by multiple threads.
 //
-// The mapping shows whatever the file holds now: publish new contents by rename, not in place. Touching pages behind a
-// new, smaller end of the file raises SIGBUS (sigbus.h).
+// The mapping shows the current contents of the file: publish new contents by rename, not in place. Touching pages
+// after a new, smaller end of the file raises SIGBUS (sigbus.h).
 class MappedFile {
  public:
   // The bytes of all files that are mapped now, by this process.
@@ -41,8 +44,10 @@ class MappedFile {
   // FAILED_PRECONDITION if it is not a regular file.
   static absl::StatusOr<std::shared_ptr<const MappedFile>> Open(const std::string& path);
 
-  // Maps the file behind `fd`, which it then owns. `path` is for messages.
-  static absl::StatusOr<std::shared_ptr<const MappedFile>> Map(UniqueFd fd, std::string path);
+  // Maps the file of `fd`, and owns `fd` from then on. `path` is for messages. `known` is the result of a stat of the
+  // path, or null. With it, Map takes no stat of its own; if the file is not that one any more, CheckUnchanged fails.
+  static absl::StatusOr<std::shared_ptr<const MappedFile>> Map(UniqueFd fd, std::string path,
+                                                               const struct stat* known = nullptr);
 
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
@@ -67,60 +72,20 @@ class MappedFile {
   // may be sound, and can be mapped again.
   bool damaged() const;
 
-  static constexpr std::int64_t kBlockBytes = std::int64_t{1} << 20;
-  // Returns true if [offset, offset + size) is a block, no more and no less.
-  static bool IsBlock(std::int64_t offset, std::int64_t size_bytes) {
-    return offset % kBlockBytes == 0 && size_bytes == kBlockBytes;
-  }
-
-  // The CRC-32C of block `index`: bytes [index, index + 1) * kBlockBytes, which must lie inside the file. Taken when it
-  // is first asked for, or the block is first read, and kept: if the block's pages change afterwards, the checksum does
-  // not, so that whoever receives them with it notices.
-  std::uint32_t BlockChecksum(std::int64_t index) const;
-  // Returns true if it was taken.
-  bool HasBlockChecksum(std::int64_t index) const;
-
-  // Reads block `index` into `block` (kBlockBytes), waiting for the disk, without touching the mapping; returns its
-  // checksum as above. Errors: DATA_LOSS if the file has shrunk, or the disk failed.
-  absl::StatusOr<std::uint32_t> ReadBlock(std::int64_t index, std::span<std::byte> block) const;
-
-  // Returns true if block `index` can be sent without any wait or work: its checksum was taken, its pages were
-  // populated once, and they are in memory. The system says so only to those who own the file or may write it: false
-  // for others.
-  bool BlockIsReady(std::int64_t index) const;
-
-  // Returns true if reading the byte at `offset`, which must be inside the file, would wait for I/O; false if unknown.
-  bool MustWaitFor(std::int64_t offset) const;
-
-  // Brings [offset, offset + size) into the page cache, waiting for the disk, without touching the mapping. Whatever
-  // goes wrong, who reads the bytes will hear of it.
-  void ReadAhead(std::int64_t offset, std::int64_t size_bytes) const;
-
-  // Brings the pages of [offset, offset + size) into the mapping, waiting for the disk, so that touching them does not.
-  // Errors: DATA_LOSS if the file has shrunk so that some are gone, or the disk failed; UNIMPLEMENTED on kernels before
-  // 5.14.
-  absl::Status Populate(std::int64_t offset, std::int64_t size_bytes) const;
+  // Checksums and residency of the file's blocks.
+  const BlockCache& blocks() const { return *blocks_; }
 
  private:
   MappedFile(UniqueFd fd, std::string path, FileIdentity identity, std::span<const std::byte> bytes,
              bool knows_residency);
-
-  // The state of a block: its checksum and, above it, a bit that says that it was taken, and one that says that the
-  // block's pages were in the mapping.
-  static constexpr std::uint64_t kTaken = std::uint64_t{1} << 32;
-  static constexpr std::uint64_t kPopulated = std::uint64_t{1} << 33;
-
-  // Of two threads that take a checksum at once, the first one's counts.
-  std::uint32_t KeepChecksum(std::int64_t index, std::uint32_t checksum) const;
 
   UniqueFd fd_;
   std::string path_;
   FileIdentity identity_;
   std::span<const std::byte> bytes_;
   const std::string instance_;
-  const bool knows_residency_;                                  // mincore tells the truth
-  mapping_table::Entry* const mapping_;                         // null if there are no bytes
-  const std::unique_ptr<std::atomic<std::uint64_t>[]> blocks_;  // those that are whole
+  mapping_table::Entry* const mapping_;  // null if there are no bytes
+  const std::unique_ptr<const BlockCache> blocks_;
 };
 
 }  // namespace tensorferry

@@ -2,13 +2,15 @@
 #include "lib/files/mapping_table.h"
 
 #include <array>
-#include <mutex>
 #include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "lib/sync/mutex.h"
 
 namespace tensorferry::mapping_table {
 namespace {
 
-// A handler may be reading at any time, so blocks are only ever added in front.
+// The signal handler may read the list at any time, so blocks are only added in front and never removed.
 struct Block {
   std::array<Entry, 256> entries;
   Block* next = nullptr;
@@ -16,22 +18,23 @@ struct Block {
 
 std::atomic<Block*> blocks = nullptr;
 
-// Only for adding and removing. Never destroyed: mappings may outlive main.
-struct Free {
-  std::mutex mutex;
-  std::vector<Entry*> entries;
+// The entries that are not in use. The signal handler does not touch them.
+struct FreeEntries {
+  Mutex mutex;
+  std::vector<Entry*> entries ABSL_GUARDED_BY(mutex);
 };
 
-Free& free_entries() {
-  static Free& free = *new Free;
+// Returns the only instance, which is never destroyed: mappings may outlive main.
+FreeEntries& TheFreeEntries() {
+  static FreeEntries& free = *new FreeEntries;
   return free;
 }
 
 }  // namespace
 
 Entry* Add(std::span<const std::byte> mapping) {
-  Free& free = free_entries();
-  const std::lock_guard lock(free.mutex);
+  FreeEntries& free = TheFreeEntries();
+  const MutexLock lock(&free.mutex);
   if (free.entries.empty()) {
     auto* block = new Block;
     block->next = blocks.load(std::memory_order_relaxed);
@@ -49,8 +52,8 @@ Entry* Add(std::span<const std::byte> mapping) {
 
 void Remove(Entry* entry) {
   entry->begin = 0;
-  Free& free = free_entries();
-  const std::lock_guard lock(free.mutex);
+  FreeEntries& free = TheFreeEntries();
+  const MutexLock lock(&free.mutex);
   free.entries.push_back(entry);
 }
 

@@ -9,23 +9,23 @@
 
 namespace tensorferry {
 
-// The mappings of the process, as a signal handler can read them: entries are never freed, only used again.
+// The mappings of the process, readable in a signal handler: entries are reused but never freed.
 // Safe for concurrent use by multiple threads.
 namespace mapping_table {
 
 struct Entry {
-  std::atomic<std::uintptr_t> begin = 0;  // 0: not in use
+  std::atomic<std::uintptr_t> begin = 0;  // 0 if not in use
   std::atomic<std::uintptr_t> end = 0;
-  // True if zeros were put in place of pages that could not be read.
+  // True once zeros have replaced pages that could not be read.
   std::atomic<bool> poisoned = false;
 };
 
-// Enters a mapping, for as long as it is not removed.
+// Adds a mapping. The entry is valid until Remove.
 Entry* Add(std::span<const std::byte> mapping);
-// To be called before the mapping is undone.
+// Removes a mapping. Call it before munmap.
 void Remove(Entry* entry);
 
-// The mapping that `address` is in, or null. Async-signal-safe.
+// Returns the mapping that contains `address`, or null. Async-signal-safe.
 Entry* Find(std::uintptr_t address);
 
 }  // namespace mapping_table

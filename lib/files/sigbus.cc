@@ -19,16 +19,16 @@ struct sigaction previous_action;
 std::uintptr_t page_size;
 std::atomic<std::int64_t> bus_errors = 0;
 
-// Puts zeros from the page of `address` to the end of its mapping. All that the page after a new end of file would have
-// shown is gone as well, and one fault must not be followed by thousands.
-bool PutZeros(std::uintptr_t address) {
+// Maps zeros from the page of `address` to the end of its mapping. After a truncation, the pages that follow are gone
+// as well, and one fault must not lead to thousands. Returns false if the address is in no mapping of the table.
+bool MapZeros(std::uintptr_t address) {
   mapping_table::Entry* entry = mapping_table::Find(address);
   if (entry == nullptr) return false;
   ++bus_errors;
-  // Before the zeros are there to be seen.
+  // Set before the zeros can be read.
   entry->poisoned = true;
   const std::uintptr_t begin = address / page_size * page_size;
-  // Not by the library's function: sanitizers take that over, and it may not be called in a handler.
+  // A direct system call: sanitizers intercept mmap(), which must not be called in a signal handler.
   const long mapped = ::syscall(SYS_mmap, begin, entry->end.load() - begin, PROT_READ,
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
   return mapped != -1;
@@ -36,8 +36,8 @@ bool PutZeros(std::uintptr_t address) {
 
 void OnBusError(int, siginfo_t* info, void*) {
   const int saved_errno = errno;
-  if (!PutZeros(reinterpret_cast<std::uintptr_t>(info->si_addr))) {
-    // Not ours: the instruction is tried again, and fails into whatever was there before.
+  if (!MapZeros(reinterpret_cast<std::uintptr_t>(info->si_addr))) {
+    // A fault outside our mappings. The instruction runs again and faults into the previous handler.
     ::sigaction(SIGBUS, &previous_action, nullptr);
   }
   errno = saved_errno;

@@ -6,15 +6,16 @@
 
 namespace tensorferry {
 
-// Makes the process survive that a mapped file is truncated, or that its disk or memory fails, while it is read: from
-// then on a MappedFile shows zeros from the page that failed to its end, and CheckUnchanged() tells. Whoever reads from
-// the mapping must ask that before using what was read.
+// Installs a process-wide handler for SIGBUS, the signal for reads of a mapped file that was truncated or whose disk or
+// memory fails. The handler maps zeros from the page that failed to the end of the mapping, and the MappedFile's
+// CheckUnchanged() returns an error from then on. Call CheckUnchanged() after reading from a mapping and before using
+// the bytes.
 //
-// Installs a process-wide handler for SIGBUS; faults elsewhere go to the handler that there was. May be called from any
-// thread, more than once. A program that has a handler of its own should not install it after this.
+// Faults outside mapped files go to the previous handler. Safe to call from any thread and more than once. A program
+// with a SIGBUS handler of its own must install that one first.
 void InstallSigbusHandler();
 
-// How many it has survived. Safe for concurrent use by multiple threads.
+// Returns the number of SIGBUS signals handled so far. Safe for concurrent use by multiple threads.
 std::int64_t SigbusCount();
 
 }  // namespace tensorferry

@@ -8,7 +8,7 @@
 
 namespace tensorferry {
 
-// Owns a file descriptor and closes it.
+// Owns a file descriptor and closes it in the destructor. Not safe for concurrent use.
 class UniqueFd {
  public:
   UniqueFd() = default;
@@ -24,7 +24,7 @@ class UniqueFd {
 
   bool ok() const { return fd_ >= 0; }
   int get() const { return fd_; }
-  // Gives the descriptor away.
+  // Returns the descriptor without closing it; the caller owns it.
   int Release() { return std::exchange(fd_, -1); }
 
  private:

@@ -10,8 +10,8 @@
 namespace tensorferry {
 namespace {
 
-// Without the first of these that the address begins with. A list of addresses (ipv4:a,b) is no address here, and a DNS
-// server that is named (dns://server/name) may answer anything.
+// Removes gRPC's scheme for hosts. Keeps a list of addresses (ipv4:a,b) whole, since it is not one address. Also keeps
+// dns://server/name whole: the named DNS server may answer anything.
 std::string_view WithoutScheme(std::string_view address) {
   for (const std::string_view scheme : {"dns:///", "dns:", "ipv4:", "ipv6:"}) {
     if (address.starts_with(scheme)) return address.substr(scheme.size());

@@ -6,19 +6,21 @@
 
 namespace tensorferry {
 
-// Of host:port or [ipv6]:port, behind gRPC's schemes for hosts (dns:, dns:///, ipv4:, ipv6:) if there is one. They
-// refer to the address they were split from.
+// The parts of an address. They refer to the text of that address.
 struct HostPort {
-  std::string_view host;  // without brackets; all of what is neither of these, such as an IPv6 address without brackets
+  std::string_view host;  // without brackets
   std::string_view port;  // empty if there is none
 };
+
+// Splits host:port or [ipv6]:port, after one of gRPC's schemes for hosts (dns:, dns:///, ipv4:, ipv6:) if present. The
+// host of any other text is all of it: of an IPv6 address without brackets, for example.
 HostPort SplitHostPort(std::string_view address);
 
-// Whether what is sent to the address stays on this machine: unix:PATH, or localhost, 127.0.0.0/8 or ::1 with a port.
-// gRPC's spellings dns:name, dns:///name, ipv4: and ipv6: count too.
+// Returns true if bytes sent to the address stay on this machine: a unix socket, localhost, 127.0.0.0/8 or ::1. Accepts
+// gRPC's schemes for hosts as SplitHostPort does.
 bool IsLoopback(std::string_view address);
 
-// Whether the address names a unix socket, as gRPC spells it.
+// Returns true for a unix socket in gRPC's spelling: unix:PATH or unix-abstract:NAME.
 bool IsUnixSocket(std::string_view address);
 
 }  // namespace tensorferry

@@ -13,12 +13,9 @@
 namespace tensorferry {
 namespace {
 
-// Reads the header into memory of our own: whoever can write the file could change the mapping between check and use.
+// Reads the header into private memory: anyone who can write the file could change the mapping between check and use.
 absl::StatusOr<safetensors::Header> ReadHeader(const MappedFile& file, const safetensors::Limits& limits) {
   std::array<std::byte, safetensors::kPrefixBytes> prefix;
-  if (file.size_bytes() < safetensors::kPrefixBytes) {
-    return absl::DataLossError(fmt::format("it has {} bytes, too few for a header's length", file.size_bytes()));
-  }
   if (absl::Status status = ReadExactly(file.fd(), 0, prefix, file.path()); !status.ok()) return status;
   const absl::StatusOr<std::int64_t> header_size = safetensors::ParseHeaderSize(prefix, file.size_bytes(), limits);
   if (!header_size.ok()) return header_size.status();
@@ -41,6 +38,10 @@ absl::StatusOr<std::shared_ptr<const SafetensorsFile>> SafetensorsFile::Open(con
 
 absl::StatusOr<std::shared_ptr<const SafetensorsFile>> SafetensorsFile::Create(std::shared_ptr<const MappedFile> file,
                                                                                const safetensors::Limits& limits) {
+  if (file->size_bytes() < safetensors::kPrefixBytes) {
+    return absl::DataLossError(
+        fmt::format("file {} is {} bytes long: too short to be safetensors", Quote(file->path()), file->size_bytes()));
+  }
   absl::StatusOr<safetensors::Header> header = ReadHeader(*file, limits);
   if (!header.ok()) {
     return absl::Status(header.status().code(),

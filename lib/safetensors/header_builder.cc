@@ -61,14 +61,14 @@ absl::Status HeaderBuilder::OrderByName() {
   ordered.reserve(order.size());
   header_.by_offset_.resize(order.size());
   for (const std::uint32_t i : order) {
-    // For now in the order of the header, which nearly always is that of the offsets.
+    // The order of the header: nearly always the order of the offsets too.
     header_.by_offset_[i] = static_cast<std::uint32_t>(ordered.size());
     ordered.push_back(header_.entries_[i]);
   }
   header_.entries_ = std::move(ordered);
   for (std::size_t i = 1; i < order.size(); ++i) {
     if (names[order[i]] != names[order[i - 1]]) continue;
-    return absl::DataLossError(fmt::format("tensor {} is there twice", Quote(names[order[i]])));
+    return absl::DataLossError(fmt::format("duplicate tensor {}", Quote(names[order[i]])));
   }
   return absl::OkStatus();
 }

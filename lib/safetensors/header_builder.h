@@ -12,7 +12,7 @@
 
 namespace tensorferry::safetensors {
 
-// Collects a header's tensors as they are read and checks what can only be said of all of them together.
+// Collects a header's tensors as they are read, and checks the rules for all of them together.
 class HeaderBuilder {
  public:
   // `names_bytes` is a guess at the size of all names.
@@ -21,12 +21,12 @@ class HeaderBuilder {
   std::int64_t tensor_count() const { return static_cast<std::int64_t>(header_.entries_.size()); }
   Metadata& metadata() { return header_.metadata_; }
 
-  // Adds a tensor. The shape's dimensions are not negative; begin and end are as the header says.
-  // Errors: DATA_LOSS: the range is not one of the data buffer, or not of the size that dtype and shape say.
+  // Adds a tensor. The shape's dimensions must not be negative; begin and end are the header's, unchecked.
+  // Errors: DATA_LOSS: the range is outside the data buffer, or its size is not that of dtype and shape.
   absl::Status Add(std::string_view name, Dtype dtype, std::span<const std::int64_t> shape, std::uint64_t begin,
                    std::uint64_t end, std::int64_t data_size_bytes);
 
-  // The header of all that was added. Errors: DATA_LOSS: a name twice, or the tensors do not tile the data buffer.
+  // Returns the header of all tensors. Errors: DATA_LOSS: a duplicate name, or the tensors do not tile the data buffer.
   absl::StatusOr<Header> Build(std::int64_t data_size_bytes) &&;
 
  private:

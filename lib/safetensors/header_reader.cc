@@ -20,8 +20,8 @@
 namespace tensorferry::safetensors {
 namespace {
 
-// Turns the events of a header's JSON into tensors. The structure is fixed and two levels deep, so the state is which
-// value is expected; whatever an entry has beside its three fields is skipped, whole.
+// Turns the events of a header's JSON into tensors. The structure is fixed and two levels deep, so the state is the
+// expected value. Fields of an entry other than its three are skipped.
 class HeaderReader : public JsonReader<HeaderReader> {
  public:
   HeaderReader(std::int64_t data_size_bytes, const Limits& limits, HeaderBuilder& builder)
@@ -108,7 +108,7 @@ class HeaderReader : public JsonReader<HeaderReader> {
 
   bool OnOther(std::string_view what) {
     if (skipping()) return true;
-    // Real files carry a null here; the reference takes it as absent.
+    // Real files have a null here; the reference treats it as absent.
     if (depth() == 1 && expected_ == Expected::kMetadata && what == "null") return true;
     return FailValue(what);
   }
@@ -122,7 +122,7 @@ class HeaderReader : public JsonReader<HeaderReader> {
   bool BeginTopLevelValue(std::string_view key) {
     if (key == "__metadata__") {
       expected_ = Expected::kMetadata;
-      return !std::exchange(has_metadata_, true) || Fail("__metadata__ is there twice");
+      return !std::exchange(has_metadata_, true) || Fail("duplicate __metadata__");
     }
     expected_ = Expected::kEntry;
     field_ = Field::kNone;
@@ -140,7 +140,7 @@ class HeaderReader : public JsonReader<HeaderReader> {
   bool BeginField(std::string_view key) {
     const auto once = [&](bool seen, Field field) {
       field_ = field;
-      return !seen || FailEntry(fmt::format("{} is there twice", Quote(key)));
+      return !seen || FailEntry(fmt::format("duplicate field {}", Quote(key)));
     };
     if (key == "dtype") return once(dtype_.has_value(), Field::kDtype);
     if (key == "shape") return once(std::exchange(has_shape_, true), Field::kShape);
@@ -153,7 +153,7 @@ class HeaderReader : public JsonReader<HeaderReader> {
       return Fail(fmt::format("__metadata__: the value of {} holds a NUL character", Quote(metadata_key_)));
     }
     if (builder_.metadata().emplace(metadata_key_, value).second) return true;
-    return Fail(fmt::format("__metadata__: key {} is there twice", Quote(metadata_key_)));
+    return Fail(fmt::format("__metadata__: duplicate key {}", Quote(metadata_key_)));
   }
 
   bool FailEntry(std::string_view reason) { return Fail(fmt::format("tensor {}: {}", Quote(name_), reason)); }

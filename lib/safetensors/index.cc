@@ -13,7 +13,7 @@
 namespace tensorferry::safetensors {
 namespace {
 
-// Takes the `weight_map` out of an index and skips the rest.
+// Reads the `weight_map` of an index and skips the rest.
 class IndexReader : public JsonReader<IndexReader> {
  public:
   explicit IndexReader(const Limits& limits) : limits_(limits) {}
@@ -32,7 +32,7 @@ class IndexReader : public JsonReader<IndexReader> {
 
   bool OnName(std::string_view key) {
     if (depth() == 1) {
-      if (!top_level_keys_.emplace(key).second) return Fail(fmt::format("{} is there twice", Quote(key)));
+      if (!top_level_keys_.emplace(key).second) return Fail(fmt::format("duplicate key {}", Quote(key)));
       in_weight_map_ = key == "weight_map";
       return true;
     }
@@ -50,9 +50,9 @@ class IndexReader : public JsonReader<IndexReader> {
     const auto wrong = [&](std::string_view reason) {
       return Fail(fmt::format("weight_map: tensor {}: file {} {}", Quote(tensor_), Quote(file), reason));
     };
-    if (file.find('/') != std::string_view::npos) return wrong("is not in the index's own folder");
-    if (file.find('\0') != std::string_view::npos) return wrong("holds a NUL character");
-    if (!file.ends_with(".safetensors")) return wrong("is not a .safetensors file");
+    if (file.find('/') != std::string_view::npos) return wrong("must be in the folder of the index");
+    if (file.find('\0') != std::string_view::npos) return wrong("contains a NUL character");
+    if (!file.ends_with(".safetensors")) return wrong("must end with .safetensors");
     weight_map.emplace_back(tensor_, file);
     return true;
   }
@@ -77,18 +77,18 @@ class IndexReader : public JsonReader<IndexReader> {
 absl::StatusOr<WeightMap> ParseIndex(std::string_view json, const Limits& limits) {
   if (static_cast<std::int64_t>(json.size()) > limits.header_bytes) {
     return absl::DataLossError(
-        fmt::format("index: it has {} bytes, the limit is {}", json.size(), limits.header_bytes));
+        fmt::format("index is {} bytes long; the limit is {}", json.size(), limits.header_bytes));
   }
   IndexReader reader(limits);
   if (absl::Status status = reader.Read(json, limits.nesting); !status.ok()) {
     return absl::DataLossError(fmt::format("index: {}", std::string(status.message())));
   }
-  if (!reader.has_weight_map) return absl::DataLossError("index: it has no weight_map");
+  if (!reader.has_weight_map) return absl::DataLossError("index: no weight_map");
   WeightMap& map = reader.weight_map;
   std::ranges::sort(map);
-  const auto twice = std::ranges::adjacent_find(map, {}, &WeightMap::value_type::first);
-  if (twice != map.end()) {
-    return absl::DataLossError(fmt::format("index: weight_map: tensor {} is there twice", Quote(twice->first)));
+  const auto duplicate = std::ranges::adjacent_find(map, {}, &WeightMap::value_type::first);
+  if (duplicate != map.end()) {
+    return absl::DataLossError(fmt::format("index: weight_map: duplicate tensor {}", Quote(duplicate->first)));
   }
   return std::move(map);
 }

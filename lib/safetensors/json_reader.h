@@ -18,13 +18,12 @@
 
 namespace tensorferry::safetensors {
 
-// What every reader of untrusted JSON here shares: RapidJSON's streaming events with the nesting counted, the limit on
-// it kept, and strings known to be UTF-8. `Derived` implements OnObject, OnObjectEnd, OnArray, OnArrayEnd,
-// OnName, OnText, OnUnsigned and OnOther, each returning whether to go on, and calls Fail to stop with a reason.
+// Base of the readers of untrusted JSON: passes on RapidJSON's events, enforces the limit on nesting, and verifies that
+// strings are UTF-8. `Derived` implements OnObject, OnObjectEnd, OnArray, OnArrayEnd, OnName, OnText, OnUnsigned and
+// OnOther. Each returns true to continue, or calls Fail to stop with a reason.
 //
-// RapidJSON, not simdjson: simdjson refuses integers over 64 bits in fields that must be ignored, and its on-demand
-// parser does not look at what it skips. RapidJSON's iterative mode cannot exhaust the stack. Where time counts, in the
-// headers of large models, plain_header.cc is several times as fast as either (tests/benchmarks/json_parsers.cc).
+// Why RapidJSON and not simdjson: simdjson refuses integers over 64 bits in fields that must be ignored, and its
+// on-demand parser does not validate what it skips. RapidJSON's iterative mode cannot exhaust the stack.
 template <typename Derived>
 class JsonReader {
  public:
@@ -58,7 +57,7 @@ class JsonReader {
   }
 
  protected:
-  // How many objects and arrays are open.
+  // The number of open objects and arrays.
   std::int64_t depth() const { return depth_; }
 
   bool Fail(std::string reason) {

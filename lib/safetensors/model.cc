@@ -41,7 +41,7 @@ std::string InstanceOf(const std::vector<ModelFile>& files) {
   for (const ModelFile& file : files) {
     if (file.kind != ModelFile::Kind::kCompanion) instances.push_back(file.file->instance());
   }
-  // The generation covers the names.
+  // The names of the files are part of the generation.
   std::ranges::sort(instances);
   Sha256 digest;
   digest.AddText("tensorferry instance 1");
@@ -64,7 +64,7 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Create(std::vector<ModelFile
       const std::optional<std::size_t> place =
           file == nullptr || file->tensors == nullptr ? std::nullopt : file->tensors->header().Find(tensor);
       if (!place) {
-        return absl::DataLossError(fmt::format("index: tensor {} is not in file {}, where the weight_map says",
+        return absl::DataLossError(fmt::format("index: weight_map places tensor {} in file {}, which does not have it",
                                                Quote(tensor), Quote(file_name)));
       }
       model->tensors_.push_back(
@@ -91,8 +91,8 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Create(std::vector<ModelFile
   for (std::size_t i = 1; i < order.size(); ++i) {
     if (names[order[i]] != names[order[i - 1]]) continue;
     const auto file_of = [&](std::size_t place) { return Quote(ordered[model->tensors_[place].file].name); };
-    return absl::DataLossError(
-        fmt::format("tensor {} is both in file {} and in file {}", Quote(names[order[i]]), file_of(i - 1), file_of(i)));
+    return absl::DataLossError(fmt::format("duplicate tensor {}: in file {} and in file {}", Quote(names[order[i]]),
+                                           file_of(i - 1), file_of(i)));
   }
   for (std::size_t i = 0; i < model->tensor_count(); ++i) model->size_bytes_ += model->tensor(i).view.size_bytes();
   model->generation_ = GenerationOf(ordered);

@@ -16,7 +16,7 @@ struct Keyed {
 
 constexpr std::size_t kKeyBytes = sizeof(Keyed::key);
 
-// The bytes of `name` from `depth` on as a number that compares as they do. Behind the end they are 0.
+// Returns the bytes of `name` from `depth` on as a number that compares like them. Bytes after the end are 0.
 std::uint64_t KeyAt(std::string_view name, std::size_t depth) {
   std::uint64_t key = 0;
   for (std::size_t i = depth; i < depth + kKeyBytes; ++i) {
@@ -25,7 +25,7 @@ std::uint64_t KeyAt(std::string_view name, std::size_t depth) {
   return key;
 }
 
-// How many bytes all of the names have in common from `depth` on, where they are equal before that.
+// Returns the length of the common prefix of the names from `depth` on. They must be equal before it.
 std::size_t CommonBytes(std::span<const std::string_view> names, std::span<const Keyed> group, std::size_t depth) {
   std::string_view common = names[group.front().index].substr(depth);
   for (const Keyed& keyed : group.subspan(1)) {
@@ -36,7 +36,7 @@ std::size_t CommonBytes(std::span<const std::string_view> names, std::span<const
   return common.size();
 }
 
-// Orders names that are equal before `depth`.
+// Sorts names that are equal before `depth`.
 void Sort(std::span<const std::string_view> names, std::span<Keyed> group, std::size_t depth) {
   depth += CommonBytes(names, group, depth);
   for (Keyed& keyed : group) keyed.key = KeyAt(names[keyed.index], depth);
@@ -44,7 +44,7 @@ void Sort(std::span<const std::string_view> names, std::span<Keyed> group, std::
   for (std::size_t begin = 0; begin < group.size();) {
     std::size_t end = begin + 1;
     while (end < group.size() && group[end].key == group[begin].key) ++end;
-    // With a zero at its end a key holds the ends of the names.
+    // A key with a zero at its end contains the ends of the names, so that these are equal.
     if (end - begin > 1 && (group[begin].key & 0xFF) != 0) {
       Sort(names, group.subspan(begin, end - begin), depth + kKeyBytes);
     }
@@ -57,7 +57,7 @@ void Sort(std::span<const std::string_view> names, std::span<Keyed> group, std::
 std::vector<std::uint32_t> OrderOfNames(std::span<const std::string_view> names) {
   std::vector<std::uint32_t> order(names.size());
   std::iota(order.begin(), order.end(), 0U);
-  // As files are written by nearly everybody.
+  // The usual case: nearly all writers sort.
   if (std::ranges::is_sorted(names)) return order;
   std::vector<Keyed> all(names.size());
   for (std::uint32_t i = 0; i < all.size(); ++i) all[i].index = i;

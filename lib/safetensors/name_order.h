@@ -9,8 +9,8 @@
 
 namespace tensorferry::safetensors {
 
-// The indices of `names` in the bytewise order of the names, equal ones in the order that they have. No name may hold a
-// NUL. Made for names that share long beginnings, as tensors' do: those are not compared again and again.
+// Returns the indices of `names` in the bytewise order of the names. Equal names keep their order. No name may contain
+// a NUL. Compares long common prefixes, which names of tensors have, only once.
 std::vector<std::uint32_t> OrderOfNames(std::span<const std::string_view> names);
 
 }  // namespace tensorferry::safetensors

@@ -12,7 +12,7 @@
 namespace tensorferry::safetensors {
 namespace {
 
-// Reads what it expects and stops at the first thing that it does not.
+// Stops at the first character that is not the expected one.
 class PlainHeaderReader {
  public:
   PlainHeaderReader(std::string_view json, std::int64_t data_size_bytes, const Limits& limits, HeaderBuilder& builder)
@@ -56,7 +56,7 @@ class PlainHeaderReader {
   }
 
   bool ReadNumber(std::uint64_t& number) {
-    constexpr std::ptrdiff_t kMaxDigits = 18;  // which cannot overflow
+    constexpr std::ptrdiff_t kMaxDigits = 18;  // cannot overflow
     SkipSpace();
     const char* const begin = next_;
     number = 0;
@@ -95,7 +95,7 @@ class PlainHeaderReader {
   bool ReadDtype() {
     std::string_view text;
     if (!ReadText(text)) return false;
-    if (text == DtypeName(dtype_)) return true;  // most are what the one before was
+    if (text == DtypeName(dtype_)) return true;  // nearly always the dtype of the entry before
     const std::optional<Dtype> dtype = ParseDtype(text);
     if (dtype) dtype_ = *dtype;
     return dtype.has_value();
@@ -148,7 +148,7 @@ class PlainHeaderReader {
 
 bool ReadPlainHeader(std::string_view json, std::int64_t data_size_bytes, const Limits& limits,
                      HeaderBuilder& builder) {
-  // An object, an entry in it, a list in that.
+  // The header's object, an entry, an array of the entry.
   constexpr std::int64_t kNesting = 3;
   return limits.nesting >= kNesting && PlainHeaderReader(json, data_size_bytes, limits, builder).Read();
 }

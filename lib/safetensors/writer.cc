@@ -22,7 +22,7 @@ void WriteString(rapidjson::Writer<rapidjson::StringBuffer>& json, std::string_v
   json.String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
 }
 
-// A tensor as the header describes it.
+// The description of a tensor in the header.
 struct Entry {
   std::string_view name;
   Dtype dtype;
@@ -30,7 +30,7 @@ struct Entry {
   std::uint64_t size_bytes;
 };
 
-// The header for tensors in this order, padded.
+// Returns the header for tensors in this order, padded so that the data is aligned.
 std::string HeaderJson(std::span<const Entry> tensors, const Metadata& metadata) {
   rapidjson::StringBuffer buffer;
   rapidjson::Writer<rapidjson::StringBuffer> json(buffer);
@@ -68,17 +68,17 @@ std::string HeaderJson(std::span<const Entry> tensors, const Metadata& metadata)
   return header;
 }
 
-// The bytes of a file before its data: the length of the header, and the header. Errors: INVALID_ARGUMENT: the reader
-// would refuse it.
+// Returns the bytes of a file before its data: the length of the header, and the header.
+// Errors: INVALID_ARGUMENT: Header::Parse refuses the header.
 absl::StatusOr<std::string> EncodeHead(std::span<const Entry> tensors, const Metadata& metadata) {
   std::int64_t data_size_bytes = 0;
   for (const Entry& tensor : tensors) {
     data_size_bytes += static_cast<std::int64_t>(tensor.size_bytes);
-    // Only this name would turn into something else than a tensor.
-    if (tensor.name == "__metadata__") return absl::InvalidArgumentError("a tensor cannot be called __metadata__");
+    // Header::Parse cannot refuse this name: an entry of that name is not a tensor.
+    if (tensor.name == "__metadata__") return absl::InvalidArgumentError("tensor name \"__metadata__\" is reserved");
   }
   const std::string header = HeaderJson(tensors, metadata);
-  // All that is written must be readable: the reader judges the input, too.
+  // The reader validates the input, so that every written file is readable.
   if (const auto parsed = Header::Parse(header, data_size_bytes); !parsed.ok()) {
     return absl::InvalidArgumentError(parsed.status().message());
   }
@@ -98,7 +98,7 @@ absl::StatusOr<std::string> EncodeFileHead(std::string_view name, Dtype dtype, s
 absl::Status WriteFile(const std::string& path, std::span<const TensorToWrite> tensors, const Metadata& metadata) {
   std::vector<const TensorToWrite*> ordered;
   for (const TensorToWrite& tensor : tensors) ordered.push_back(&tensor);
-  // The reference writes the widest first, which keeps every tensor aligned to its elements.
+  // Widest first, like the reference: this aligns every tensor to its elements.
   std::ranges::sort(ordered, {},
                     [](const TensorToWrite* t) { return std::tuple(-BitWidth(t->dtype), std::string_view(t->name)); });
   std::vector<Entry> entries;

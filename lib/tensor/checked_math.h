@@ -10,8 +10,8 @@
 
 namespace tensorferry {
 
-// The size in bits of a tensor, multiplied up in dimension order, or nothing if a step of that does not fit into 64
-// bits (even where a later dimension is zero: the format's reference says the same).
+// Returns the size of a tensor in bits, or nothing if it overflows 64 bits or a dimension is negative. Multiplies in
+// dimension order, so that an overflow counts even before a dimension of zero, as in the format's reference.
 inline std::optional<std::uint64_t> CheckedBits(Dtype dtype, std::span<const std::int64_t> shape) {
   std::uint64_t bits = 1;
   for (const std::int64_t dimension : shape) {

@@ -19,7 +19,7 @@ constexpr std::array<DtypeTraits, kDtypeCount> kTraits = {{
     {"U16", 16},    {"F16", 16},    {"BF16", 16},   {"I32", 32},        {"U32", 32},        {"F32", 32},
     {"C64", 64},    {"F64", 64},    {"I64", 64},    {"U64", 64},
 }};
-static_assert(kTraits.back().bits == 64, "every dtype has its row");
+static_assert(kTraits.back().bits == 64, "every dtype has a row");
 
 }  // namespace
 

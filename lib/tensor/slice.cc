@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstddef>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "lib/text/quote.h"
@@ -20,7 +21,8 @@ std::string_view Trim(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
 }
 
-// The text up to the next `separator`, which is taken off `rest` with it.
+// Removes the text up to the next `separator` from `rest`, with the separator. Returns it without white space around
+// it.
 std::string_view TakeUntil(char separator, std::string_view& rest) {
   const std::size_t end = rest.find(separator);
   const std::string_view taken = rest.substr(0, end);
@@ -36,7 +38,7 @@ std::optional<std::int64_t> ParseInteger(std::string_view text) {
   return value;
 }
 
-// An empty bound is absent; anything else must be an integer.
+// Parses a bound, which is absent if `text` is empty. Returns false if `text` is not an integer.
 bool ParseBound(std::string_view text, std::optional<std::int64_t>& bound) {
   if (text.empty()) return true;
   bound = ParseInteger(text);
@@ -59,6 +61,11 @@ std::optional<DimensionSlice> ParseEntry(std::string_view entry) {
   return range;
 }
 
+// Returns a slice with this error. Its step of 0 makes it invalid even for code that does not check `error`.
+SliceSpec NoSlice(std::string error) {
+  return {.dimensions = {Range{.start = {}, .stop = {}, .step = 0}}, .error = std::move(error)};
+}
+
 }  // namespace
 
 absl::StatusOr<SliceSpec> SliceSpec::Parse(std::string_view text) {
@@ -75,7 +82,7 @@ absl::StatusOr<SliceSpec> SliceSpec::Parse(std::string_view text) {
       return absl::InvalidArgumentError(fmt::format("slice {}: entry {} ({}) is neither an integer nor start:stop:step",
                                                     Quote(text), spec.dimensions.size(), Quote(entry)));
     }
-    spec.dimensions.push_back(*std::move(dimension));
+    spec.dimensions.push_back(*dimension);
   }
   return spec;
 }
@@ -99,21 +106,21 @@ std::string SliceSpec::ToString() const {
 
 SliceSpec Shard(std::span<const std::int64_t> shape, int dimension, int rank, int world_size) {
   const int dimensions = static_cast<int>(shape.size());
+  if (rank < 0 || rank >= world_size) {
+    return NoSlice(fmt::format("rank {} of world_size {}: the rank must be in [0, world_size)", rank, world_size));
+  }
+  if (dimension < -dimensions || dimension >= dimensions) {
+    return NoSlice(fmt::format("cannot divide dimension {} of a tensor with {} dimensions", dimension, dimensions));
+  }
   if (dimension < 0) dimension += dimensions;
-  // A slice of more dimensions than the tensor has, or with a step of 0, resolves nowhere.
-  if (dimension < 0 || dimension >= dimensions) dimension = dimensions;
   SliceSpec spec;
   spec.dimensions.resize(static_cast<std::size_t>(dimension), Range());
-  Range part{.start = rank, .stop = world_size, .step = 0};
-  if (dimension < dimensions && rank >= 0 && rank < world_size) {
-    const std::int64_t size = shape[static_cast<std::size_t>(dimension)];
-    const std::int64_t part_size = size / world_size + (size % world_size != 0 ? 1 : 0);
-    // Sizes are not negative, and the product may exceed an int64 only beyond the end.
-    std::int64_t start = size;
-    if (part_size == 0 || rank <= size / part_size) start = std::min(size, part_size * rank);
-    part = {.start = start, .stop = std::min(size - start, part_size) + start, .step = 1};
-  }
-  spec.dimensions.emplace_back(part);
+  const std::int64_t size = shape[static_cast<std::size_t>(dimension)];
+  const std::int64_t part_size = size / world_size + (size % world_size != 0 ? 1 : 0);
+  // Sizes are not negative. The product overflows only where it is beyond the end.
+  std::int64_t start = size;
+  if (part_size == 0 || rank <= size / part_size) start = std::min(size, part_size * rank);
+  spec.dimensions.emplace_back(Range{.start = start, .stop = std::min(size - start, part_size) + start, .step = 1});
   return spec;
 }
 

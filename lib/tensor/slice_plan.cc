@@ -15,14 +15,14 @@
 namespace tensorferry {
 namespace {
 
-// The elements start, start + step, ... of one dimension: count of them, all inside it.
+// `count` elements of one dimension: start, start + step, and so on. All are inside the dimension.
 struct Selection {
   std::int64_t start = 0;
   std::int64_t count = 0;
   std::int64_t step = 1;
 };
 
-// A bound as numpy clamps it: into [0, size].
+// Clamps a bound into [0, size], as numpy does.
 std::int64_t ClampBound(std::int64_t bound, std::int64_t size) {
   if (bound < 0) bound = bound < -size ? 0 : bound + size;
   return std::min(bound, size);
@@ -46,15 +46,15 @@ absl::StatusOr<Selection> Select(const DimensionSlice& slice, std::size_t dimens
   return Selection{start, (stop - start - 1) / range.step + 1, range.step};
 }
 
-// Dimensions of the source, outermost first, with distances in bits; count is never 0.
+// A loop over a dimension of the source, with its stride in bits. The count is never 0.
 struct BitLoop {
   std::int64_t count = 0;
   std::int64_t stride_bits = 0;
   std::size_t dimension = 0;
 };
 
-// Copies `count` runs of the same size, which begin `stride_bytes` apart, next to each other. The size is a constant
-// where it is that of an element or a few: then a copy is a move or two, not a call.
+// Copies `count` runs of kRunBytes, which begin `stride_bytes` apart, into dense memory. With a constant size, the
+// compiler turns each copy into a few moves instead of a call.
 template <std::size_t kRunBytes>
 void CopyRunsOf(const std::byte* source, std::int64_t stride_bytes, std::int64_t count, std::byte* destination) {
   for (std::int64_t i = 0; i < count; ++i) {
@@ -91,14 +91,15 @@ void CopyRuns(const std::byte* source, std::int64_t stride_bytes, std::size_t ru
 }  // namespace
 
 absl::StatusOr<SlicePlan> SlicePlan::Create(const SliceSpec& spec, Dtype dtype, std::span<const std::int64_t> shape) {
+  if (!spec.error.empty()) return absl::InvalidArgumentError(spec.error);
   const std::size_t rank = shape.size();
   if (spec.dimensions.size() > rank) {
     return absl::InvalidArgumentError(
-        fmt::format("the slice has {} entries, the tensor {} dimensions", spec.dimensions.size(), rank));
+        fmt::format("slice has {} entries, but the tensor has {} dimensions", spec.dimensions.size(), rank));
   }
   const std::optional<std::uint64_t> source_bits = CheckedBits(dtype, shape);
   if (!source_bits || *source_bits % 8 != 0 || *source_bits / 8 > std::uint64_t{1} << 60) {
-    return absl::InvalidArgumentError("the tensor's size is not a whole number of bytes, or too large");
+    return absl::InvalidArgumentError("size of the tensor must be a whole number of bytes, at most 2^60");
   }
 
   SlicePlan plan;
@@ -119,8 +120,8 @@ absl::StatusOr<SlicePlan> SlicePlan::Create(const SliceSpec& spec, Dtype dtype, 
   }
   if (empty) return plan;
 
-  // From the innermost dimension outwards: what continues the run joins it, the rest become loops around it. Neither
-  // product can overflow: both are at most the size of the tensor, which is not empty here.
+  // From the innermost dimension outwards, dimensions that continue the run join it. The others become loops around it.
+  // No product overflows: each is at most the size of the tensor, which is not empty here.
   std::int64_t run_bits = BitWidth(dtype);
   std::int64_t stride_bits = run_bits;
   std::int64_t base_bits = 0;
@@ -147,7 +148,7 @@ absl::StatusOr<SlicePlan> SlicePlan::Create(const SliceSpec& spec, Dtype dtype, 
   const std::size_t innermost = rank == 0 ? 0 : rank - 1;
   if (base_bits % 8 != 0) return split_error("the start of the slice", innermost);
   if (run_bits % 8 != 0) {
-    // What ends the run is the dimension inside the innermost loop, or that loop where there is none inside.
+    // The dimension inside the innermost loop ends the run, or that loop itself if it has none inside.
     return split_error("a run", loops.empty() ? innermost : std::min(loops.front().dimension + 1, innermost));
   }
   for (const BitLoop& loop : loops) {
@@ -216,7 +217,7 @@ void SlicePlan::Cursor::Gather(std::span<const std::byte> source, std::span<std:
       CopyRuns(source.data() + run_start_, loop.stride_bytes, run_bytes, count, destination.data());
       destination = destination.subspan(static_cast<std::size_t>(count) * run_bytes);
       position_ += count * plan_->run_bytes_;
-      // All but the last: that one may end loops around this.
+      // Skips all but the last run. AdvanceRun() skips the last, which may end this loop and those around it.
       indices_.back() += count - 1;
       run_start_ += (count - 1) * loop.stride_bytes;
       AdvanceRun();

@@ -18,14 +18,15 @@ constexpr std::size_t kMaxPatternBytes = 1024;
 
 std::string Literal(std::string_view text) { return re2::RE2::QuoteMeta({text.data(), text.size()}); }
 
-// The regular expression of the set that `pattern` begins with, behind its '['; takes it off. Empty if it does not end.
+// Removes from `pattern` the set that it begins with, after its '['. Returns the set as a regular expression, or an
+// empty string if the closing bracket is missing.
 std::string TakeSet(std::string_view& pattern) {
   std::string set = "[";
   if (pattern.starts_with('!')) {
     set += '^';
     pattern.remove_prefix(1);
   }
-  // A bracket that comes first is one of the set.
+  // A ']' that comes first is a member of the set.
   for (bool first = true; !pattern.empty(); first = false) {
     const char c = pattern.front();
     pattern.remove_prefix(1);
@@ -43,7 +44,7 @@ absl::StatusOr<Glob> Glob::Create(std::string_view pattern) {
     return absl::InvalidArgumentError(fmt::format("glob {}: {}", Quote(pattern), reason));
   };
   if (pattern.size() > kMaxPatternBytes) {
-    return error(fmt::format("it has {} bytes, the limit is {}", pattern.size(), kMaxPatternBytes));
+    return error(fmt::format("pattern is {} bytes long; the limit is {}", pattern.size(), kMaxPatternBytes));
   }
   std::string regex;
   std::string_view rest = pattern;
@@ -56,10 +57,10 @@ absl::StatusOr<Glob> Glob::Create(std::string_view pattern) {
       regex += '.';
     } else if (c == '[') {
       const std::string set = TakeSet(rest);
-      if (set.empty()) return error("a set does not end: \"]\" is missing");
+      if (set.empty()) return error("a set lacks its closing \"]\"");
       regex += set;
     } else if (c == '\\') {
-      if (rest.empty()) return error("it ends with a backslash");
+      if (rest.empty()) return error("a backslash at the end escapes nothing");
       regex += Literal(rest.substr(0, 1));
       rest.remove_prefix(1);
     } else {
@@ -69,7 +70,7 @@ absl::StatusOr<Glob> Glob::Create(std::string_view pattern) {
   re2::RE2::Options options(re2::RE2::Quiet);
   options.set_dot_nl(true);
   auto compiled = std::make_unique<re2::RE2>(regex, options);
-  // It contains what it is about as it is.
+  // RE2's message contains a part of the pattern, which may hold control characters.
   if (!compiled->ok()) return error(Quote(compiled->error()));
   return Glob(std::move(compiled));
 }

@@ -13,12 +13,18 @@ class RE2;
 
 namespace tensorferry {
 
-// A pattern for whole names: `*` any run of characters, `?` any one, `[a-z]` and `[!a-z]` one of a set, `\` takes the
-// next character as it is. Matching takes linear time whatever the pattern (it is RE2's, which gRPC brings along;
-// fnmatch can take exponential time). Safe for concurrent use by multiple threads.
+// A pattern for whole names:
+//   *                any run of characters, `/` and `.` included
+//   ?                any one character
+//   [a-z], [!a-z]    one character of a set, or one that is not in it
+//   \                the next character, literally
+//
+// Matching is RE2's, so that it takes linear time for every pattern. fnmatch can take exponential time.
+// Safe for concurrent use by multiple threads.
 class Glob {
  public:
-  // Errors: INVALID_ARGUMENT: a set that does not end, a trailing backslash, or a pattern over 1 KiB.
+  // Errors: INVALID_ARGUMENT: a set without its closing bracket, a backslash at the end, a pattern over 1 KiB, or one
+  // that is not UTF-8.
   static absl::StatusOr<Glob> Create(std::string_view pattern);
 
   Glob(Glob&&) noexcept;

@@ -13,8 +13,8 @@
 
 namespace tensorferry {
 
-// Writes one JSON value as text. The caller keeps Begin and End in balance, and gives a key to every value in an object
-// and to no other.
+// Writes one JSON value as text. The caller balances Begin and End. Values in an object need a key, others must not
+// have one. Not safe for concurrent use.
 class JsonText {
  public:
   JsonText& BeginObject(std::string_view key = {});
@@ -22,7 +22,7 @@ class JsonText {
   JsonText& BeginArray(std::string_view key = {});
   JsonText& EndArray();
 
-  // A member of the object that is open. Text that is not UTF-8 (a path may be that) is escaped as Escape does.
+  // Adds a member to the innermost open object. Text that is not UTF-8, as a path may be, is escaped as by Escape.
   JsonText& Member(std::string_view key, std::string_view value);
   JsonText& Member(std::string_view key, const char* value) { return Member(key, std::string_view(value)); }
   JsonText& Member(std::string_view key, std::int64_t value);
@@ -31,7 +31,7 @@ class JsonText {
   JsonText& Member(std::string_view key, std::span<const std::int64_t> values);
   JsonText& Member(std::string_view key, const std::map<std::string, std::string>& values);
 
-  // The text, which ends with a line break.
+  // Returns the text, with a line break at its end.
   std::string ToString() const;
 
  private:

@@ -11,10 +11,10 @@ namespace {
 
 struct Decoded {
   std::uint32_t code_point = 0;
-  std::size_t size_bytes = 0;  // 0: not UTF-8
+  std::size_t size_bytes = 0;  // 0 if the text is not UTF-8
 };
 
-// The first code point of `text`, which is not empty.
+// Decodes the first code point of `text`, which must not be empty.
 Decoded DecodeFirst(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
   if (byte(0) < 0x80) return {byte(0), 1};
@@ -31,7 +31,7 @@ Decoded DecodeFirst(std::string_view text) {
   return {code_point, size};
 }
 
-// Controls, line separators and the marks that change the direction of what follows.
+// Returns true for control characters, line separators, invisible characters and directional marks.
 bool IsUnsafe(std::uint32_t c) {
   return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x61C || (c >= 0x200B && c <= 0x200F) ||
          (c >= 0x2028 && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF || (c >= 0xFFF9 && c <= 0xFFFB) ||
@@ -59,7 +59,7 @@ std::string EscapeWith(std::string_view text, bool quotes) {
   return escaped;
 }
 
-// The largest cut at or below `size` that does not split a code point; `size` itself where the text is not UTF-8.
+// Returns the largest cut at or below `size` that does not split a code point, or `size` if the text is not UTF-8.
 std::size_t CutBefore(std::string_view text, std::size_t size) {
   for (std::size_t back = 0; back < 4 && back <= size; ++back) {
     if ((static_cast<std::uint8_t>(text[size - back]) & 0xC0) != 0x80) return size - back;

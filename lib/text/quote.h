@@ -7,20 +7,24 @@
 
 namespace tensorferry {
 
-// Tensor and file names are any text: what goes to a terminal, a log or an error message goes through here.
+// Names of tensors and files may be any bytes. Use these functions for every text that goes to a terminal, a log or an
+// error message.
 
-// `text` with everything that could move the cursor, reverse the text or break the line written as an escape: control
-// characters and directional marks as \u{202e}, bytes that are not UTF-8 as \xff, and the backslash as \\.
+// Returns `text` with escapes for everything that could move the cursor, reverse the text or break the line:
+//   control characters, line separators and directional marks    \u{202e}
+//   bytes that are not UTF-8                                      \xff
+//   \ (the backslash)                                             doubled
+// The result is valid UTF-8.
 std::string Escape(std::string_view text);
 
-// Escape(text) in double quotes (which are escaped within), shortened in the middle if it is longer than 200 bytes.
+// Returns Escape(text) in double quotes, with the quotes in it escaped. Leaves out the middle of texts over 200 bytes.
 std::string Quote(std::string_view text);
 
-// `text` as a string of JSON, which stands for all of it: what Escape escapes is written as \u202e. Text that is not
-// UTF-8 is escaped as Escape does first.
+// Returns `text` as a JSON string, never shortened. Characters that Escape escapes become JSON escapes such as \u202e.
+// Text that is not UTF-8 goes through Escape first.
 std::string JsonQuote(std::string_view text);
 
-// Whether `text` is valid UTF-8, which excludes surrogates and overlong forms.
+// Returns true if `text` is valid UTF-8, without surrogates and overlong forms.
 bool IsValidUtf8(std::string_view text);
 
 }  // namespace tensorferry

@@ -37,10 +37,10 @@ absl::Status Error(const Pem& pem, std::string_view reason) {
 
 Bio Open(const Pem& pem) { return Bio(BIO_new_mem_buf(pem.text.data(), static_cast<int>(pem.text.size()))); }
 
-// OpenSSL would ask for a password on the terminal.
+// Without this callback, OpenSSL asks for a password on the terminal.
 int NoPassword(char*, int, int, void*) { return -1; }
 
-// Whether reading ended because there is nothing more of the kind, not because something is broken.
+// Returns true if reading ended because no further certificate follows, and false after a parse error.
 bool AtEnd() {
   const unsigned long error = ERR_peek_last_error();
   return ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
@@ -55,8 +55,8 @@ absl::StatusOr<std::vector<Certificate>> ReadCertificates(const Pem& pem) {
   }
   const bool at_end = AtEnd();
   ERR_clear_error();
-  if (!at_end) return Error(pem, fmt::format("certificate {} in it cannot be read", certificates.size() + 1));
-  if (certificates.empty()) return Error(pem, "there is no certificate in it (PEM: \"BEGIN CERTIFICATE\")");
+  if (!at_end) return Error(pem, fmt::format("certificate {} cannot be parsed", certificates.size() + 1));
+  if (certificates.empty()) return Error(pem, "contains no certificate; give PEM with \"BEGIN CERTIFICATE\"");
   return certificates;
 }
 
@@ -67,9 +67,9 @@ absl::StatusOr<Key> ReadPrivateKey(const Pem& pem) {
   ERR_clear_error();
   if (key != nullptr) return key;
   if (pem.text.find("PRIVATE KEY-----") == std::string::npos) {
-    return Error(pem, "there is no private key in it (PEM: \"BEGIN PRIVATE KEY\")");
+    return Error(pem, "contains no private key; give PEM with \"BEGIN PRIVATE KEY\"");
   }
-  return Error(pem, "its private key cannot be read: it is damaged, or encrypted with a password");
+  return Error(pem, "private key cannot be read: give one that is intact and not encrypted with a password");
 }
 
 absl::Time ToTime(const ASN1_TIME* time) {
@@ -95,7 +95,8 @@ absl::StatusOr<Validity> CheckKeyPair(const Pem& certificate, const Pem& private
   const bool matches = X509_check_private_key(leaf, key->get()) == 1;
   ERR_clear_error();
   if (!matches) {
-    return Error(private_key, fmt::format("it is not the key of the first certificate in {}", Quote(certificate.path)));
+    return Error(private_key,
+                 fmt::format("private key does not match the first certificate in {}", Quote(certificate.path)));
   }
   return Validity{.not_before = ToTime(X509_get0_notBefore(leaf)), .not_after = ToTime(X509_get0_notAfter(leaf))};
 }

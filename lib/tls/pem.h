@@ -11,30 +11,32 @@
 
 namespace tensorferry {
 
-// What a PEM file may have at most: enough for every authority there is.
+// The largest PEM file that is read: enough for all public authorities.
 inline constexpr std::int64_t kMaxPemBytes = 4 << 20;
 
-// Text in PEM and where it is from, for messages.
+// The text of a PEM file, with its path for messages.
 struct Pem {
   std::string path;
   std::string text;
 };
 
-// Reads a file without looking at what is in it. Errors: those of ReadSmallFile.
+// Reads a file without parsing it. Errors: those of ReadSmallFile.
 absl::StatusOr<Pem> ReadPem(const std::string& path);
 
-// When a certificate is valid.
+// The period in which a certificate is valid.
 struct Validity {
   absl::Time not_before;
   absl::Time not_after;
 };
 
-// Holds a certificate chain, leaf first, against its private key and returns when the leaf is valid. gRPC would say no
-// more than that its handshakes fail. Errors: INVALID_ARGUMENT, naming the file: there is no certificate or no key in
-// it, one that cannot be read (an encrypted key, too), or the key is not the certificate's.
+// Validates a certificate chain, leaf first, against its private key. Returns the validity of the leaf. gRPC itself
+// reports only that handshakes fail.
+// Errors: INVALID_ARGUMENT, with the file: no certificate, no key, one that cannot be parsed, an encrypted key, or a
+// key that does not match the leaf.
 absl::StatusOr<Validity> CheckKeyPair(const Pem& certificate, const Pem& private_key);
 
-// Errors: INVALID_ARGUMENT, naming the file: there is no certificate in it, or one that cannot be read.
+// Validates a file of certificate authorities.
+// Errors: INVALID_ARGUMENT, with the file: no certificate, or one that cannot be parsed.
 absl::Status CheckAuthorities(const Pem& authorities);
 
 }  // namespace tensorferry

@@ -24,7 +24,7 @@ using google::protobuf::io::CodedOutputStream;
 constexpr std::uint32_t Tag(int field, WireFormatLite::WireType type) { return WireFormatLite::MakeTag(field, type); }
 constexpr auto kBytes = WireFormatLite::WIRETYPE_LENGTH_DELIMITED;
 
-// Takes the next length-delimited field as the pieces it lies in.
+// Reads the next length-delimited field as spans of the message's pieces.
 bool ReadData(CodedInputStream& in, DecodedChunk& chunk) {
   int remaining = 0;
   if (!in.ReadVarintSizeAsInt(&remaining)) return false;
@@ -41,7 +41,7 @@ bool ReadData(CodedInputStream& in, DecodedChunk& chunk) {
   return true;
 }
 
-// The head is put together and parsed in one go: taking it apart field by field costs more than the copy.
+// Copies all fields but the data together and parses them at once. Parsing field by field costs more than the copy.
 bool ReadChunk(CodedInputStream& in, DecodedChunk& chunk) {
   std::string head;
   {
@@ -51,7 +51,7 @@ bool ReadChunk(CodedInputStream& in, DecodedChunk& chunk) {
     while (const std::uint32_t tag = in.ReadTag()) {
       if (tag != Tag(v1::Chunk::kDataFieldNumber, kBytes)) {
         if (!WireFormatLite::SkipField(&in, tag, &out)) return false;
-        // Twice would be legal protobuf; the last one would count. No server of ours does that.
+        // Protobuf allows a repeated field, whose last value counts. The contract does not.
       } else if (std::exchange(has_data, true) || !ReadData(in, chunk)) {
         return false;
       }
@@ -60,7 +60,7 @@ bool ReadChunk(CodedInputStream& in, DecodedChunk& chunk) {
   return chunk.head->ParseFromString(head);
 }
 
-// Every response has its chunk in the same field.
+// Reads any of the four responses: all have the chunk in the same field.
 bool ReadResponse(CodedInputStream& in, DecodedChunk& chunk) {
   bool has_chunk = false;
   while (const std::uint32_t tag = in.ReadTag()) {
@@ -117,7 +117,7 @@ absl::StatusOr<DecodedChunk> DecodeChunk(grpc::ByteBuffer& message, StreamConten
 absl::Status CompareChecksum(const DecodedChunk& chunk, std::uint32_t crc) {
   if (crc == chunk.head->crc32c()) return absl::OkStatus();
   return absl::DataLossError(
-      fmt::format("checksum mismatch: {} bytes of data have crc32c {:08x}, their sender says {:08x}",
+      fmt::format("checksum mismatch: {} bytes of data have crc32c {:08x}, the server sent {:08x}",
                   chunk.data_size_bytes, crc, chunk.head->crc32c()));
 }
 

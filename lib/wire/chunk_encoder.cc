@@ -23,7 +23,7 @@ constexpr std::uint32_t Tag(int field, std::uint32_t wire_type) {
   return static_cast<std::uint32_t>(field) << 3 | wire_type;
 }
 
-// Every response has its chunk in the same field; what is written for one can be read as any.
+// All responses have the chunk in the same field, so that one encoding serves all of them.
 constexpr int kChunkField = v1::GetTensorResponse::kChunkFieldNumber;
 static_assert(int{v1::GetSliceResponse::kChunkFieldNumber} == kChunkField);
 static_assert(int{v1::GetTensorsResponse::kChunkFieldNumber} == kChunkField);
@@ -58,7 +58,7 @@ grpc::ByteBuffer EncodeChunk(const v1::Chunk& head, std::span<const grpc::Slice>
   std::vector<grpc::Slice> slices;
   slices.reserve(1 + data.size());
   slices.emplace_back(prefix_size);
-  // A slice that owns its memory and has not been shared yet may be written to.
+  // A slice that owns its memory and is not shared yet may be written to.
   auto* prefix = const_cast<std::uint8_t*>(slices.front().begin());
   google::protobuf::io::ArrayOutputStream array(prefix, static_cast<int>(prefix_size));
   CodedOutputStream out(&array);

@@ -13,13 +13,14 @@
 
 namespace tensorferry::wire {
 
-// Encodes a message of a stream: any of the four responses, which all are a Chunk in field 1. `head` is the chunk
-// without its data and checksum; `data` are the pieces of the data, which are referred to, not copied, and live as long
-// as their slices. `crc` is the checksum to send; without one, that of the data is computed here, if there is any.
+// Encodes a message of a stream. The result is valid as any of the four responses: each is a Chunk in field 1.
+//   head   the chunk without its data and checksum
+//   data   the pieces of the data; the message refers to these slices and does not copy them
+//   crc    the checksum to send; if absent, the checksum of the data, if there is data
 grpc::ByteBuffer EncodeChunk(const v1::Chunk& head, std::span<const grpc::Slice> data,
                              std::optional<std::uint32_t> crc = std::nullopt);
 
-// Returns the CRC-32C of the pieces, one after the other.
+// Returns the CRC-32C of the concatenated pieces.
 std::uint32_t Checksum(std::span<const grpc::Slice> data);
 
 }  // namespace tensorferry::wire

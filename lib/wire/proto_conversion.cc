@@ -49,7 +49,7 @@ absl::StatusOr<SliceSpec> FromProto(const v1::Slice& slice) {
       }
       case v1::DimensionSlice::KIND_NOT_SET:
         return absl::InvalidArgumentError(
-            fmt::format("dimension {}: neither an index nor a range", spec.dimensions.size()));
+            fmt::format("dimension {}: neither an index nor a range is set", spec.dimensions.size()));
     }
   }
   return spec;
@@ -70,15 +70,15 @@ absl::StatusOr<TensorInfo> FromProto(const v1::Tensor& tensor) {
   const std::optional<Dtype> dtype = ParseDtype(tensor.dtype());
   if (!dtype) {
     return absl::UnimplementedError(
-        fmt::format("tensor {}: this version does not know the dtype {}", Quote(tensor.name()), Quote(tensor.dtype())));
+        fmt::format("tensor {}: unknown dtype {}; use a newer client", Quote(tensor.name()), Quote(tensor.dtype())));
   }
   const std::optional<std::uint64_t> bits =
       CheckedBits(*dtype, {tensor.shape().data(), static_cast<std::size_t>(tensor.shape_size())});
   if (!bits || *bits % 8 != 0 || *bits / 8 != static_cast<std::uint64_t>(tensor.size_bytes()) ||
       tensor.size_bytes() < 0) {
-    return absl::DataLossError(fmt::format("tensor {}: the server says {} bytes, which {} and shape [{}] cannot have",
-                                           Quote(tensor.name()), tensor.size_bytes(), tensor.dtype(),
-                                           fmt::join(tensor.shape(), ", ")));
+    return absl::DataLossError(
+        fmt::format("tensor {}: the server sent a size of {} bytes, which does not match {} and shape [{}]",
+                    Quote(tensor.name()), tensor.size_bytes(), tensor.dtype(), fmt::join(tensor.shape(), ", ")));
   }
   return TensorInfo{.name = tensor.name(),
                     .dtype = *dtype,

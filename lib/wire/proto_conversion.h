@@ -9,13 +9,15 @@
 
 namespace tensorferry::wire {
 
+// Conversions between messages and the types of the public headers. Messages come from untrusted peers.
+
 v1::Slice ToProto(const SliceSpec& spec);
-// Errors: INVALID_ARGUMENT: a dimension that is neither an index nor a range.
+// Errors: INVALID_ARGUMENT: a dimension without an index or a range.
 absl::StatusOr<SliceSpec> FromProto(const v1::Slice& slice);
 
 v1::Tensor ToProto(const TensorInfo& tensor);
-// Errors: UNIMPLEMENTED: a dtype that is not known, of a newer server perhaps; DATA_LOSS: a size that is not what dtype
-// and shape say.
+// Errors: UNIMPLEMENTED: an unknown dtype, perhaps of a newer server. DATA_LOSS: the size does not match dtype and
+// shape.
 absl::StatusOr<TensorInfo> FromProto(const v1::Tensor& tensor);
 
 }  // namespace tensorferry::wire

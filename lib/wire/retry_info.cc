@@ -17,7 +17,7 @@ using google::protobuf::UnknownFieldSet;
 
 constexpr char kTypeUrl[] = "type.googleapis.com/google.rpc.RetryInfo";
 
-// Debian has no headers for these two messages, so they are put together field by field.
+// Debian has no headers for these two messages, so they are encoded field by field.
 // google.rpc.Status: int32 code = 1, string message = 2, repeated google.protobuf.Any details = 3.
 constexpr int kStatusCode = 1;
 constexpr int kStatusMessage = 2;
@@ -25,7 +25,7 @@ constexpr int kStatusDetails = 3;
 // google.rpc.RetryInfo: google.protobuf.Duration retry_delay = 1.
 constexpr int kRetryDelay = 1;
 
-// The field of that number that has bytes, or null.
+// Returns the bytes of `field`, or null if it has another number or type.
 const std::string* BytesOf(const UnknownField& field, int number) {
   const bool fits = field.number() == number && field.type() == UnknownField::TYPE_LENGTH_DELIMITED;
   return fits ? &field.length_delimited() : nullptr;
@@ -59,7 +59,7 @@ std::optional<absl::Duration> RetryDelayOf(const absl::Status& status) {
   return std::nullopt;
 }
 
-std::string RetryDetails(const absl::Status& status, const std::string& message) {
+std::string EncodeRetryDetails(const absl::Status& status, const std::string& message) {
   const auto payload = status.GetPayload(kTypeUrl);
   if (!payload) return {};
   google::protobuf::Any any;
@@ -74,7 +74,7 @@ std::string RetryDetails(const absl::Status& status, const std::string& message)
   return bytes;
 }
 
-void AddRetryDetails(const std::string& details, absl::Status& status) {
+void DecodeRetryDetails(const std::string& details, absl::Status& status) {
   UnknownFieldSet fields;
   if (details.empty() || !fields.ParseFromString(details)) return;
   for (int i = 0; i < fields.field_count(); ++i) {

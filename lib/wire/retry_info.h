@@ -12,18 +12,18 @@
 
 namespace tensorferry::wire {
 
-// When a server wants what it refused to be tried again at the earliest: a payload of an absl::Status, and on the wire
-// a google.rpc.RetryInfo among the details of a google.rpc.Status, where clients in other languages look for it, too.
+// The delay after which a server accepts a retry. In a process it is a payload of an absl::Status. On the wire it is a
+// google.rpc.RetryInfo in the details of a google.rpc.Status, where clients in other languages expect it.
 
-// `status`, which must not be OK, with that wish.
+// Returns `status`, which must not be OK, with the delay.
 absl::Status WithRetryDelay(absl::Status status, absl::Duration delay);
-// The wish that `status` carries, which is not negative, or nothing.
+// Returns the delay of `status`, or nothing if there is none or it is negative.
 std::optional<absl::Duration> RetryDelayOf(const absl::Status& status);
 
-// The details of a grpc::Status of that code and `message` that carry what `status` does; empty if that is nothing.
-std::string RetryDetails(const absl::Status& status, const std::string& message);
-// Adds to `status` what the details of a grpc::Status carry. Details that are of no such form add nothing.
-void AddRetryDetails(const std::string& details, absl::Status& status);
+// Returns the details of a grpc::Status with the delay of `status`, its code and `message`. Empty if there is no delay.
+std::string EncodeRetryDetails(const absl::Status& status, const std::string& message);
+// Adds the delay in the details of a grpc::Status to `status`. Ignores malformed details.
+void DecodeRetryDetails(const std::string& details, absl::Status& status);
 
 }  // namespace tensorferry::wire
 

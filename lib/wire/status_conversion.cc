@@ -29,7 +29,7 @@ static_assert(kSame<absl::StatusCode::kUnavailable, grpc::StatusCode::UNAVAILABL
 static_assert(kSame<absl::StatusCode::kDataLoss, grpc::StatusCode::DATA_LOSS>);
 static_assert(kSame<absl::StatusCode::kUnauthenticated, grpc::StatusCode::UNAUTHENTICATED>);
 
-// A receiver takes 8 KiB of metadata; percent-encoding can triple the size.
+// A receiver accepts 8 KiB of metadata. Percent-encoding can triple the size of a message.
 constexpr std::size_t kMaxMessageBytes = 2048;
 
 }  // namespace
@@ -37,13 +37,13 @@ constexpr std::size_t kMaxMessageBytes = 2048;
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   const std::string message(status.message().substr(0, kMaxMessageBytes));
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), message, RetryDetails(status, message));
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), message, EncodeRetryDetails(status, message));
 }
 
 absl::Status FromGrpc(const grpc::Status& status) {
   if (status.ok()) return absl::OkStatus();
   absl::Status result(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
-  AddRetryDetails(status.error_details(), result);
+  DecodeRetryDetails(status.error_details(), result);
   return result;
 }
 

@@ -8,8 +8,8 @@
 
 namespace tensorferry::wire {
 
-// The codes of both are the same numbers; messages are kept, cut at what fits into HTTP/2 trailers, and so is what
-// retry_info.h adds to a status.
+// Conversions that keep the code, the message and the delay of retry_info.h. ToGrpc shortens messages that do not fit
+// into HTTP/2 trailers.
 grpc::Status ToGrpc(const absl::Status& status);
 absl::Status FromGrpc(const grpc::Status& status);
 

@@ -10,10 +10,10 @@
 
 namespace tensorferry::server {
 
-// Whether the gRPC server of this process, whose sockets are bound to `addresses`, accepts a new connection at each of
-// them. One whose accepting thread hangs does not, though what is connected is served well, and though the system goes
-// on connecting clients to it (gRPC's own listeners had that fault: CVE-2023-4785). Asks nobody else, DNS least of all.
-// Errors: UNAVAILABLE: it does not within `timeout`.
+// Checks that the gRPC server of this process, whose sockets are bound to `addresses`, accepts a new connection at each
+// of them. If its accepting thread hangs, existing connections work, and the system still completes new ones: gRPC's
+// own listeners had this fault, CVE-2023-4785. Depends on nothing else, in particular not on DNS. Errors: UNAVAILABLE:
+// a connection is not accepted within `timeout`.
 absl::Status CheckAccepts(const std::vector<SocketAddress>& addresses, std::chrono::milliseconds timeout);
 
 }  // namespace tensorferry::server

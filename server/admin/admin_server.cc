@@ -25,7 +25,7 @@ namespace {
 constexpr std::size_t kThreads = 8;
 constexpr const char* kText = "text/plain; charset=utf-8";
 
-// The threads, and how many connections they have or will have.
+// A thread pool that counts the connections that its threads serve or have queued.
 class Pool final : public httplib::TaskQueue {
  public:
   explicit Pool(std::atomic<std::size_t>& connections) : connections_(connections), threads_(kThreads) {}
@@ -44,12 +44,12 @@ class Pool final : public httplib::TaskQueue {
   httplib::ThreadPool threads_;
 };
 
-void Tell(httplib::Response& response, const absl::Status& status) {
+void Answer(httplib::Response& response, const absl::Status& status) {
   response.status = status.ok() ? 200 : 503;
   response.set_content(status.ok() ? "ok\n" : std::string(status.message()) + '\n', kText);
 }
 
-// The host and the port of an address that CheckListenAddress has found good.
+// Returns host and port of an address that is valid by CheckListenAddress().
 std::pair<std::string, int> Split(std::string_view address) {
   const HostPort split = SplitHostPort(address);
   int port = 0;
@@ -72,11 +72,11 @@ class AdminServer::Http final : public httplib::Server {
     Get("/metrics", [this](const httplib::Request&, httplib::Response& response) {
       response.set_content(handlers_.metrics(), "text/plain; version=0.0.4; charset=utf-8");
     });
-    Get("/livez", [this](const auto&, httplib::Response& response) { Tell(response, handlers_.live()); });
-    Get("/readyz", [this](const auto&, httplib::Response& response) { Tell(response, handlers_.ready()); });
+    Get("/livez", [this](const auto&, httplib::Response& response) { Answer(response, handlers_.live()); });
+    Get("/readyz", [this](const auto&, httplib::Response& response) { Answer(response, handlers_.ready()); });
   }
 
-  // The port, or nothing if it cannot listen there.
+  // Returns the port, or nothing if it cannot listen there.
   std::optional<int> Bind(const std::string& host, int port) {
     host_ = host;
     if (port == 0) {
@@ -93,7 +93,7 @@ class AdminServer::Http final : public httplib::Server {
       while (true) {
         listen_after_bind();
         if (stopping_) break;
-        // accept() may fail for reasons of the network, which httplib takes for the end.
+        // accept() may fail because of the network. httplib stops then.
         std::this_thread::sleep_for(std::chrono::milliseconds(100));
         if (stopping_) break;
         bind_to_port(host_, port_);
@@ -105,7 +105,7 @@ class AdminServer::Http final : public httplib::Server {
 
   void Stop() {
     stopping_ = true;
-    // It may be about to listen again.
+    // In a loop, because Serve() may be about to listen again.
     while (!ended_) {
       stop();
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
@@ -136,7 +136,7 @@ absl::Status CheckAdminAddress(const std::string& address) {
   absl::Status status = CheckListenAddress(address);
   if (status.ok() && IsUnixSocket(address)) {
     status = absl::InvalidArgumentError(
-        fmt::format("cannot listen on {}: the admin server listens on host:port", Quote(address)));
+        fmt::format("cannot listen on {}: --admin-listen takes host:port, not a unix socket", Quote(address)));
   }
   return status;
 }
@@ -148,8 +148,8 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(const std::strin
   const std::optional<int> port = http->Bind(host, asked);
   if (!port) {
     return absl::UnavailableError(
-        fmt::format("cannot listen on {} for /metrics, /livez and /readyz: the address is in use or not ours; choose "
-                    "another with --admin-listen, or none with --admin-listen off",
+        fmt::format("cannot listen on {} for the admin port: the address is in use, or not one of this machine; give "
+                    "another --admin-listen, or --admin-listen off",
                     Quote(address)));
   }
   http->Serve();

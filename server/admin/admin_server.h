@@ -11,8 +11,8 @@
 
 namespace tensorferry::server {
 
-// Answers, over HTTP and on a port of its own, those who watch over the server: /metrics, /livez and /readyz. Clients
-// that are idle or slow hold nothing up: they have ten seconds, and none as soon as others wait for a thread.
+// Serves /metrics, /livez and /readyz over HTTP on its own port. Idle and slow clients do not block others: a request
+// may take ten seconds, and hardly any time once others wait for a thread.
 // Safe for concurrent use by multiple threads.
 class AdminServer {
  public:
@@ -20,21 +20,21 @@ class AdminServer {
   struct Handlers {
     // Prometheus' text format.
     std::function<std::string()> metrics;
-    // OK, or why not.
+    // OK, or the reason why not.
     std::function<absl::Status()> live;
     std::function<absl::Status()> ready;
   };
 
-  // `address` is host:port or [ipv6]:port; port 0 lets the system choose.
-  // Errors: INVALID_ARGUMENT: it is neither; UNAVAILABLE: cannot listen there.
+  // `address` is host:port or [ipv6]:port. Port 0: the system chooses one.
+  // Errors: INVALID_ARGUMENT: a malformed address; UNAVAILABLE: cannot listen on it.
   static absl::StatusOr<std::unique_ptr<AdminServer>> Start(const std::string& address, Handlers handlers);
 
   AdminServer(const AdminServer&) = delete;
   AdminServer& operator=(const AdminServer&) = delete;
-  // Waits for handlers that are running.
+  // Waits for running handlers.
   ~AdminServer();
 
-  // Where it listens, with the port that was chosen.
+  // Returns the address with the port that was chosen.
   const std::string& address() const { return address_; }
 
  private:
@@ -46,7 +46,7 @@ class AdminServer {
   const std::string address_;
 };
 
-// INVALID_ARGUMENT unless an admin server could be asked to listen at the address.
+// Validates an address for an admin server. Errors: INVALID_ARGUMENT, with the address.
 absl::Status CheckAdminAddress(const std::string& address);
 
 }  // namespace tensorferry::server

@@ -14,7 +14,7 @@ bool TimedStream::Wait(short events) const {
   using std::chrono::steady_clock;
   while (true) {
     pollfd event = {.fd = socket_, .events = events, .revents = 0};
-    // Not for all of its time, because others may come.
+    // In short steps, because others may begin to wait.
     const int ready = ::poll(&event, 1, static_cast<int>(kTimeInACrowd.count()));
     if (ready > 0) return true;
     if (ready < 0 && errno != EINTR) return false;

@@ -14,19 +14,19 @@
 
 namespace tensorferry::server {
 
-// A connection of the admin server, which has so much time and may send so many bytes in all, however slow it is.
-// httplib's own has a timeout for each read, and no limit for all of them.
+// A connection of the admin server, with a limit for its total time and for the bytes that it may send. httplib's own
+// stream has a timeout for each read, and no limit for all of them.
 class TimedStream final : public httplib::Stream {
  public:
-  // `socket` stays the caller's. While `others_wait` says so, there is hardly any time.
+  // Does not own `socket`. While `others_wait` returns true, the time is kTimeInACrowd.
   TimedStream(int socket, std::function<bool()> others_wait) : socket_(socket), others_wait_(std::move(others_wait)) {}
 
   bool is_readable() const override { return begin_ < end_ || Wait(POLLIN); }
   bool is_writable() const override { return Wait(POLLOUT); }
-  // Both give -1 when the time is over, and read when there was too much.
+  // Both return -1 after the time limit; read() also beyond the limit of bytes.
   ssize_t read(char* data, std::size_t size) override;
   ssize_t write(const char* data, std::size_t size) override;
-  // What they would tell is asked for by nobody.
+  // Not used by httplib's server.
   void get_remote_ip_and_port(std::string&, int&) const override {}
   void get_local_ip_and_port(std::string&, int&) const override {}
   int socket() const override { return socket_; }
@@ -36,14 +36,14 @@ class TimedStream final : public httplib::Stream {
   static constexpr std::chrono::milliseconds kTimeInACrowd{10};
   static constexpr std::size_t kMaxBytes = 16 << 10;
 
-  // Waits until the socket is ready for `events`; false if it never will be.
+  // Waits until the socket is ready for `events`. Returns false after the time limit or an error.
   bool Wait(short events) const;
 
   const int socket_;
   const std::function<bool()> others_wait_;
   const std::chrono::steady_clock::time_point begin_time_ = std::chrono::steady_clock::now();
   std::size_t received_ = 0;
-  // What was received and not read yet: httplib reads byte by byte.
+  // Received bytes that were not read yet. Buffered because httplib reads single bytes.
   std::array<char, 4096> buffer_;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;

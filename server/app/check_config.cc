@@ -16,7 +16,7 @@
 namespace tensorferry::server {
 namespace {
 
-// Prints what is wrong, if anything is. Says whether nothing is.
+// Prints the error, if there is one. Returns true if there is none.
 bool Report(const absl::Status& status) {
   if (!status.ok()) fmt::print(stderr, "tensorferryd: {}\n", std::string(status.message()));
   return status.ok();
@@ -44,7 +44,7 @@ bool ReportSecurity(const Options& options) {
     fmt::print("TLS: certificate {}{}\n", Quote(options.server.security.tls.certificate),
                options.server.security.tls.client_ca.empty()
                    ? ""
-                   : fmt::format(", clients of {}", Quote(options.server.security.tls.client_ca)));
+                   : fmt::format(", client certificates from {}", Quote(options.server.security.tls.client_ca)));
   }
   fmt::print("tokens: {}\n",
              options.server.security.token_file.empty() ? "none" : Quote(options.server.security.token_file));
@@ -54,9 +54,10 @@ bool ReportSecurity(const Options& options) {
 }  // namespace
 
 int CheckConfig(const Options& options) {
-  bool good = ReportRoot(options);
-  good = ReportSecurity(options) && good;
+  bool good = ReportSecurity(options);
   if (options.admin_listen != "off") good = Report(CheckAdminAddress(options.admin_listen)) && good;
+  // Last, because it may take minutes.
+  good = ReportRoot(options) && good;
   fmt::print("{}\n", good ? "the server could start" : "the server could not start");
   return good ? 0 : 1;
 }

@@ -6,8 +6,8 @@
 
 namespace tensorferry::server {
 
-// Says on stdout what a server with these options would find, and on stderr what would keep it from starting. Does not
-// listen. Returns the exit code: 0 if it would start, 1 otherwise.
+// Prints to stdout the files and models that a server with these options would serve, and to stderr every error that
+// would end its start. Does not listen. Returns the exit code: 0 if it would start, 1 otherwise.
 int CheckConfig(const Options& options);
 
 }  // namespace tensorferry::server

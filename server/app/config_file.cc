@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/app/config_file.h"
 
-#include <fmt/format.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
@@ -10,7 +8,7 @@
 #include <memory>
 #include <string_view>
 
-#include "lib/text/quote.h"
+#include "server/app/help.h"
 
 namespace tensorferry::server {
 namespace {
@@ -22,7 +20,7 @@ bool IsSet(const std::string& variable) {
   return value != nullptr && *value != '\0';
 }
 
-// CLI11's reader, without what the environment says: CLI11 would let the file go before that.
+// CLI11's reader without the flags that the environment sets. CLI11 alone would give the file precedence over them.
 class FileBelowEnvironment final : public CLI::ConfigTOML {
  public:
   explicit FileBelowEnvironment(const CLI::App& app) : app_(app) {}
@@ -30,12 +28,11 @@ class FileBelowEnvironment final : public CLI::ConfigTOML {
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
     std::vector<CLI::ConfigItem> items = CLI::ConfigTOML::from_config(input);
     std::erase_if(items, [this](const CLI::ConfigItem& item) {
-      // Marks where sections begin and end.
+      // Begin and end of a section.
       if (item.name == "++" || item.name == "--") return true;
       const CLI::Option* const option = app_.get_option_no_throw("--" + item.fullname());
       if (option == nullptr || !option->get_configurable()) {
-        throw CLI::ConfigError(fmt::format("the config file sets {}, which is no flag", Quote(item.fullname())),
-                               CLI::ExitCodes::ConfigError);
+        throw CLI::ConfigError("config file: " + NoSuchFlag(app_, item.fullname()), CLI::ExitCodes::ConfigError);
       }
       return IsSet(option->get_envname());
     });
@@ -48,20 +45,20 @@ class FileBelowEnvironment final : public CLI::ConfigTOML {
 
 }  // namespace
 
-void AddConfigFile(CLI::App& app) {
-  app.set_config("--config", "", "File with flags, in TOML or INI: name = value; default: none")
-      ->type_name("FILE")
-      ->configurable(false)
-      ->envname(kEnvironment);
+CLI::Option* AddConfigFile(CLI::App& app) {
+  CLI::Option* const option =
+      app.set_config("--config", "", "Read flags from this file in TOML or INI: max-streams = 100.");
+  option->type_name("FILE")->configurable(false)->envname(kEnvironment);
   app.config_formatter(std::make_shared<FileBelowEnvironment>(app));
   app.allow_config_extras(CLI::config_extras_mode::error);
+  return option;
 }
 
 std::vector<std::string> ArgumentsWithConfigFile(int argc, char** argv) {
   std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
   const bool named = std::ranges::any_of(
       arguments, [](std::string_view text) { return text == "--config" || text.starts_with("--config="); });
-  // CLI11 would look at the variable after it has looked for the file.
+  // CLI11 looks for the file before it reads the variable.
   if (!named && IsSet(kEnvironment)) {
     arguments.insert(arguments.begin(), std::string("--config=") + std::getenv(kEnvironment));
   }

@@ -8,12 +8,12 @@
 
 namespace tensorferry::server {
 
-// Adds --config to a program, whose other flags can then stand in a file, without their dashes: `workers = 8`. The
-// command line goes before the environment, and that before the file. What is no flag is an error.
-void AddConfigFile(CLI::App& app);
+// Adds --config to a program. The file sets other flags, without their dashes: `workers = 8`. Precedence: command line,
+// environment, file. A name that no flag has is an error. Returns the option.
+CLI::Option* AddConfigFile(CLI::App& app);
 
-// Returns the arguments to parse: those of the program, in the order that CLI11 wants, with the file that
-// TENSORFERRYD_CONFIG names, if they name none.
+// Returns the program's arguments in the order that CLI11 wants. If they name no config file, the one that
+// TENSORFERRYD_CONFIG names is added.
 std::vector<std::string> ArgumentsWithConfigFile(int argc, char** argv);
 
 }  // namespace tensorferry::server

@@ -27,8 +27,10 @@
 #include "server/app/process_state.h"
 #include "server/log/log.h"
 #include "server/metrics/metrics.h"
+#include "server/net/listening_sockets.h"
 #include "server/reload/catalog_log.h"
 #include "server/reload/watcher.h"
+#include "server/security/security.h"
 #include "server/server.h"
 #include "tensorferry/version.h"
 
@@ -44,7 +46,7 @@ sigset_t EndSignals() {
   return signals;
 }
 
-// Those, and the one that asks for a look at the root. They are blocked in all threads and waited for in this one.
+// Blocks these and SIGHUP, which requests a scan, in all threads. The main thread waits for them.
 sigset_t BlockSignals() {
   sigset_t signals = EndSignals();
   sigaddset(&signals, SIGHUP);
@@ -52,7 +54,7 @@ sigset_t BlockSignals() {
   return signals;
 }
 
-// Every connection and every model file takes a descriptor: as many as are permitted.
+// Raises the limit of descriptors to what is permitted: every connection and every model file takes one.
 void RaiseDescriptorLimit() {
   rlimit limit = {};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -60,25 +62,24 @@ void RaiseDescriptorLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-// Each of our threads polls its own connections then (EventLoops); with gRPC's own choice, one thread polls for all and
-// hands that on at every message.
+// Makes each of our threads poll its own connections, see EventLoops. By default, gRPC uses epoll: one thread polls for
+// all and wakes another thread at every message.
 void ChoosePolling() { setenv("GRPC_POLL_STRATEGY", "poll", 0); }
 
-// Debian builds Abseil so that each lock of gRPC's is looked at for deadlocks.
-void TrustLocks() { absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore); }
+// Switches off the deadlock detection that Debian's Abseil does at every lock of gRPC.
+void DisableDeadlockDetection() { absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore); }
 
-// Why it did not start: for a person, or for what reads the objects of the log.
+// Reports the error that ended the start, as text or as an object of the log. Returns the exit code.
 int Fail(const absl::Status& status, const Options& options) {
   if (options.log.format == "json") {
     LogError("cannot start", {{"error", status}});
   } else {
     fmt::print(stderr, "tensorferryd: {}\n", std::string(status.message()));
   }
-  // What was asked for is wrong, or it did not work.
   return absl::IsInvalidArgument(status) ? 2 : 1;
 }
 
-// Whether a signal that ends the server comes within this time.
+// Returns true if a signal that ends the server arrives within this time.
 bool EndSignalWithin(std::chrono::milliseconds time) {
   const sigset_t signals = EndSignals();
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time);
@@ -90,8 +91,8 @@ bool EndSignalWithin(std::chrono::milliseconds time) {
   return signal > 0;
 }
 
-// Scans the root, which may take long, with --verify full above all; a signal that ends the server ends it:
-// CANCELLED.
+// Scans the root, which may take minutes with --verify full.
+// Errors: CANCELLED: a signal that ends the server arrived; those of Catalog::Load.
 absl::StatusOr<std::shared_ptr<const Catalog>> LoadCatalog(const Options& options, Metrics& metrics) {
   const auto started = std::chrono::steady_clock::now();
   std::stop_source stop;
@@ -104,7 +105,7 @@ absl::StatusOr<std::shared_ptr<const Catalog>> LoadCatalog(const Options& option
   const std::chrono::steady_clock::duration time = std::chrono::steady_clock::now() - started;
   metrics.CountScan(time);
   absl::StatusOr<std::shared_ptr<const Catalog>> catalog = loading.get();
-  // The signal may have come when there was nothing left to stop, and does not come again.
+  // The scan may have ended before the request to stop. The signal does not arrive again.
   if (stop.stop_requested()) return absl::CancelledError("ended by a signal");
   if (catalog.ok()) metrics.CountModelLoadErrors(LogCatalog(options.root, **catalog, time));
   return catalog;
@@ -116,13 +117,13 @@ absl::StatusOr<std::unique_ptr<AdminServer>> StartAdmin(const std::string& addre
       AdminServer::Start(address, {.metrics = [&state] { return state.MetricsText(); },
                                    .live = [&state] { return state.Live(); },
                                    .ready = [&state] { return state.Ready(); }});
-  // Who asked for port 0 may want to see how the start goes.
+  // Logged now, and not at the end of the scan, for those who asked for port 0.
   if (admin.ok()) LogInfo("admin port is listening", {{"address", (*admin)->address()}});
   return admin;
 }
 
-// On stdout, too, so that whoever asked for port 0 can read it.
-void TellAddresses(const Server& server, const AdminServer* admin) {
+// Logs the addresses, and prints them to stdout for programs that asked for port 0.
+void PrintAddresses(const Server& server, const AdminServer* admin) {
   LogInfo("listening", {{"address", server.address()}, {"version", TENSORFERRY_VERSION}});
   fmt::print("tensorferryd listening on {}\n", server.address());
   if (admin != nullptr) fmt::print("tensorferryd admin listening on {}\n", admin->address());
@@ -140,13 +141,13 @@ int ServeUntilSignal(const sigset_t& signals, CatalogWatcher& watcher) {
   }
 }
 
-// Goes on as before for a while, so that clients come to be sent elsewhere, then lets running calls finish. Another
-// signal that ends the server shortens both.
+// Serves for the lame duck's time while reporting "not ready", then lets running calls finish. Another signal that ends
+// the server shortens both.
 void Drain(Server& server, ProcessState& state, const Options& options, int signal) {
   state.BeginDraining();
   server.StopBeingReady();
   const std::string name = signal == SIGINT ? "SIGINT" : "SIGTERM";
-  LogInfo("not ready any more",
+  LogInfo("reporting not ready",
           {{"signal", name}, {"lame_duck_seconds", options.lame_duck}, {"streams", server.active_streams()}});
   bool hurry = EndSignalWithin(options.lame_duck);
   LogInfo("finishing streams",
@@ -155,7 +156,7 @@ void Drain(Server& server, ProcessState& state, const Options& options, int sign
     hurry = hurry || EndSignalWithin(std::chrono::milliseconds(0));
     return hurry;
   });
-  if (cut_off > 0) LogWarning("calls are cut off", {{"calls", cut_off}});
+  if (cut_off > 0) LogWarning("calls cut off", {{"calls", cut_off}});
 }
 
 int Main(int argc, char** argv) {
@@ -163,15 +164,15 @@ int Main(int argc, char** argv) {
   const std::optional<Options> options = ParseOptions(argc, argv, exit_code);
   if (!options) return exit_code;
   StartLog(options->log);
-  // A request that is no protobuf is told to who sent it; here it would let anybody fill the log.
+  // Malformed requests are errors for their senders. Logging them would let anybody fill the log.
   google::protobuf::SetLogHandler(nullptr);
   InstallSigbusHandler();
   RaiseDescriptorLimit();
-  // May take as long as a start, so a signal ends it.
+  // Before signals are blocked: they end a check at once.
   if (options->check_config) return CheckConfig(*options);
   const sigset_t signals = BlockSignals();
   ChoosePolling();
-  TrustLocks();
+  DisableDeadlockDetection();
 
   const auto metrics = std::make_shared<Metrics>();
   std::unique_ptr<Server> server;
@@ -179,20 +180,27 @@ int Main(int argc, char** argv) {
   const absl::StatusOr<std::unique_ptr<AdminServer>> admin = StartAdmin(options->admin_listen, state);
   if (!admin.ok()) return Fail(admin.status(), *options);
   {
-    // Moved: the first catalog must not outlive its replacement.
+    // Before the scan, which may take minutes.
+    absl::StatusOr<Security> security = OpenSecurity(options->server.security, options->server.listen, *metrics);
+    if (!security.ok()) return Fail(security.status(), *options);
+    if (const absl::Status status = ListeningSockets::Check(options->server.listen); !status.ok()) {
+      return Fail(status, *options);
+    }
+    // Moved below: the first catalog must not outlive its replacement.
     absl::StatusOr<std::shared_ptr<const Catalog>> catalog = LoadCatalog(*options, *metrics);
     if (absl::IsCancelled(catalog.status())) {
-      LogInfo("ended while it was starting");
+      LogInfo("ended by a signal during the start");
       return 0;
     }
     if (!catalog.ok()) return Fail(catalog.status(), *options);
-    absl::StatusOr<std::unique_ptr<Server>> started = Server::Start(options->server, *std::move(catalog), metrics);
+    absl::StatusOr<std::unique_ptr<Server>> started =
+        Server::Start(options->server, *std::move(security), *std::move(catalog), metrics);
     if (!started.ok()) return Fail(started.status(), *options);
     server = *std::move(started);
   }
   CatalogWatcher watcher(options->root, options->watch, server->catalog(), *metrics);
   state.BeginServing(*server);
-  TellAddresses(*server, admin->get());
+  PrintAddresses(*server, admin->get());
 
   Drain(*server, state, *options, ServeUntilSignal(signals, watcher));
   const RpcMetrics::Summary summary = metrics->rpcs().summary();

@@ -29,8 +29,7 @@ struct Options {
 };
 
 // Reads the command line, the environment (TENSORFERRYD_<FLAG>) and the config file, in this order of precedence.
-// Returns nothing if the program shall end with `exit_code`: what there is to say (help, version, what is wrong) has
-// been printed.
+// Returns nothing if the program is to end with `exit_code`: help, version or the error has been printed.
 std::optional<Options> ParseOptions(int argc, char** argv, int& exit_code);
 
 }  // namespace tensorferry::server

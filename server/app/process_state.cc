@@ -8,7 +8,7 @@
 namespace tensorferry::server {
 
 absl::Status ProcessState::Ready() const {
-  if (draining_) return absl::UnavailableError("draining: the server is going away");
+  if (draining_) return absl::UnavailableError("draining: the server is shutting down");
   if (server_ == nullptr) return absl::UnavailableError("starting: the root is being scanned");
   return absl::OkStatus();
 }
@@ -17,7 +17,7 @@ absl::Status ProcessState::Live() const {
   const Server* const server = server_;
   if (server == nullptr || draining_) return absl::OkStatus();
   absl::Status status = CheckAccepts(server->bound_to(), std::chrono::seconds(2));
-  // It may have begun to drain meanwhile.
+  // Draining may have begun meanwhile.
   return draining_ ? absl::OkStatus() : status;
 }
 

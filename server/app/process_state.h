@@ -11,22 +11,23 @@
 
 namespace tensorferry::server {
 
-// Where the process is between its start and its end, for those who watch over it.
+// State of the process between its start and its end, for probes and metrics.
 // Safe for concurrent use by multiple threads.
 class ProcessState {
  public:
   // `metrics` must outlive this.
   explicit ProcessState(const Metrics& metrics) : metrics_(metrics) {}
 
-  // The root was scanned and `server`, which must outlive this, serves it.
+  // `server` serves the scanned root. It must outlive this.
   void BeginServing(const Server& server) { server_ = &server; }
   void BeginDraining() { draining_ = true; }
 
-  // Whether new calls should come here. Errors: UNAVAILABLE: not yet, or not any more.
+  // Returns OK if clients should send new calls to this server. Errors: UNAVAILABLE: it is starting or draining.
   absl::Status Ready() const;
-  // Whether the process does what it can: it is no reason to end it that it starts, drains or has much to do. Takes two
-  // seconds at most. Errors: UNAVAILABLE: new connections are not accepted.
+  // Returns OK unless the process should be restarted: starting, draining and high load are no reason for that. Takes
+  // at most two seconds. Errors: UNAVAILABLE: new connections are not accepted.
   absl::Status Live() const;
+  // Returns all metrics in Prometheus' text format.
   std::string MetricsText() const;
 
  private:

@@ -36,7 +36,7 @@ void StartLog(const LogOptions& options) {
   logger->set_pattern(as_json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%v})" : "%Y-%m-%dT%H:%M:%S.%eZ %l %v",
                       spdlog::pattern_time_type::utc);
   logger->set_level(spdlog::level::from_str(options.level));
-  // gRPC says little above its errors that is of use before one looks for a fault.
+  // Below errors, gRPC's messages are useful only for debugging.
   if (logger->level() == spdlog::level::debug) gpr_set_log_verbosity(GPR_LOG_SEVERITY_INFO);
   spdlog::set_default_logger(std::move(logger));
   gpr_set_log_function(LogOfGrpc);

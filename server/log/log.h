@@ -22,7 +22,7 @@ struct LogOptions {
 // messages are logged through it. Call once, before anything is logged.
 void StartLog(const LogOptions& options);
 
-// A line of the log. What happened is the message, always in the same words; what it happened to are the fields:
+// Logs one line. The message is the event, always in the same words. The fields are its objects:
 //   LogError("model cannot be served", {{"model", name}, {"error", status}});
 // Safe to call from any thread.
 void LogInfo(std::string_view message, std::initializer_list<LogField> fields = {});

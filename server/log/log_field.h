@@ -12,7 +12,7 @@
 
 namespace tensorferry::server {
 
-// Whether a field may be called that: lower case letters and underscores, and none of what every line has.
+// Returns true if a field may have this key: lower case letters and underscores, but no key that every line has.
 constexpr bool IsLogKey(std::string_view key) {
   for (const char c : key) {
     if ((c < 'a' || c > 'z') && c != '_') return false;
@@ -20,7 +20,7 @@ constexpr bool IsLogKey(std::string_view key) {
   return !key.empty() && key != "time" && key != "level" && key != "message";
 }
 
-// What a field is called: a literal. One that may not be does not compile.
+// The key of a field: a literal. An invalid one does not compile.
 class LogKey {
  public:
   consteval LogKey(const char* key) : key_(key) {
@@ -33,14 +33,14 @@ class LogKey {
   std::string_view key_;
 };
 
-// Something that a line of the log says, for machines to find: text, an integer or a number. Refers to text that has to
-// stay until the line is written; in a list that is written where the log is called, everything does.
+// A field of a log line: text, an integer or a number. Does not own its text, which must live until the line is
+// written. Temporaries in the argument list of LogInfo() and its siblings do.
 class LogField {
  public:
   using Value = std::variant<std::string_view, std::int64_t, double>;
 
   LogField(LogKey key, std::string_view value) : key_(key), value_(value) {}
-  // Its message.
+  // The status's message.
   LogField(LogKey key, const absl::Status& status)
       : key_(key), value_(std::string_view(status.message().data(), status.message().size())) {}
   template <std::integral T>

@@ -13,10 +13,10 @@
 namespace tensorferry::server {
 namespace {
 
-// Enough for what is measured, and a number in JSON, too, which knows no others than finite ones.
+// Six digits, enough for measurements. JSON has no other numbers than finite ones.
 std::string Number(double value) { return std::isfinite(value) ? fmt::format("{:.6g}", value) : "null"; }
 
-// As logfmt has it: without quotes where it cannot be misread.
+// Returns a value of logfmt: without quotes if it cannot be misread.
 std::string Bare(std::string_view text) {
   const bool plain =
       std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7F && c != '"' && c != '=' && c != '\\'; });

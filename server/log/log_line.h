@@ -10,14 +10,13 @@
 
 namespace tensorferry::server {
 
-// What a line of the log says after its time and its level. Whatever the texts hold, it is one line and harmless to a
-// terminal.
+// The part of a log line after its time and its level. It is one line and harmless to a terminal for any text.
 
-// The message and its fields, as logfmt does: model added model=m tensors=3 error="it has \"quotes\"". Quoted texts are
-// strings of JSON.
+// Returns the message and its fields in logfmt: model added model=m tensors=3 error="it has \"quotes\"". Quoted texts
+// are JSON strings.
 std::string TextLine(std::string_view message, std::span<const LogField> fields);
 
-// The same as members of a JSON object: "message":"model added","model":"m","tensors":3
+// Returns the same as members of a JSON object: "message":"model added","model":"m","tensors":3
 std::string JsonMembers(std::string_view message, std::span<const LogField> fields);
 
 }  // namespace tensorferry::server

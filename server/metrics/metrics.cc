@@ -31,7 +31,7 @@ prometheus::Histogram& AddScanSeconds(prometheus::Registry& registry) {
   const prometheus::Histogram::BucketBoundaries bounds = {0.001, 0.01, 0.1, 0.5, 1, 5, 10, 60, 300};
   return prometheus::BuildHistogram()
       .Name("tensorferry_scan_duration_seconds")
-      .Help("Seconds that a scan of the root took.")
+      .Help("Duration of scans of the root, in seconds.")
       .Register(registry)
       .Add({}, bounds);
 }
@@ -45,14 +45,14 @@ MetricFamily Gauge(const char* name, const char* help, std::int64_t value) {
 Metrics::Metrics()
     : rpcs_(registry_),
       stalled_streams_(AddCounter(registry_, "tensorferry_stalled_streams_total",
-                                  "Streams that were cut off because their clients took nothing.")),
+                                  "Streams terminated because their clients read nothing.")),
       scans_(AddCounter(registry_, "tensorferry_scans_total", "Scans of the root.")),
       scan_seconds_(AddScanSeconds(registry_)),
       model_load_errors_(AddCounter(registry_, "tensorferry_model_load_errors_total",
-                                    "Models that were found to be such that they cannot be loaded.")) {
+                                    "Models found by scans that could not be loaded.")) {
   prometheus::BuildGauge()
       .Name("tensorferry_build_info")
-      .Help("Always 1; the label tells the version.")
+      .Help("Always 1, with the version as label.")
       .Register(registry_)
       .Add({{"version", TENSORFERRY_VERSION}})
       .Set(1);
@@ -65,18 +65,18 @@ void Metrics::CountScan(std::chrono::duration<double> time) {
 
 std::string Metrics::Text(const Levels& levels) const {
   std::vector<MetricFamily> families = registry_.Collect();
-  families.push_back(Gauge("tensorferry_active_streams", "Streams that are running.", levels.active_streams));
+  families.push_back(Gauge("tensorferry_active_streams", "Running streams.", levels.active_streams));
   families.push_back(Gauge("tensorferry_in_flight_bytes", "Bytes of messages that gRPC has not released yet.",
                            levels.in_flight_bytes));
-  families.push_back(Gauge("tensorferry_mapped_bytes", "Bytes of files that are mapped.", MappedFile::MappedBytes()));
+  families.push_back(Gauge("tensorferry_mapped_bytes", "Bytes of mapped files.", MappedFile::MappedBytes()));
   families.push_back(
       {.name = "tensorferry_models",
-       .help = "Models under the root, as ListModels lists them, by state.",
+       .help = "Models under the root that ListModels lists, by state.",
        .type = MetricType::Gauge,
        .metric = {MetricOf(MetricType::Gauge, static_cast<double>(levels.models_ready), {{"state", "ready"}}),
                   MetricOf(MetricType::Gauge, static_cast<double>(levels.models_failed), {{"state", "failed"}})}});
   MetricFamily faults{.name = "tensorferry_faults_total",
-                      .help = "What went wrong with what the server reads, by kind.",
+                      .help = "Faults of files that the server reads, by kind.",
                       .type = MetricType::Counter,
                       .metric = {}};
   static_assert(kFaultNames.size() == kFaults);
@@ -87,7 +87,7 @@ std::string Metrics::Text(const Levels& levels) const {
   families.push_back(std::move(faults));
   if (const std::int64_t expiry = certificate_expiry_; expiry != 0) {
     families.push_back(Gauge("tensorferry_tls_certificate_expiry_timestamp_seconds",
-                             "When the certificate that is served ends, in seconds since the epoch.", expiry));
+                             "End of validity of the served certificate, in seconds since the epoch.", expiry));
   }
   std::vector<MetricFamily> process = ProcessMetrics();
   std::ranges::move(process, std::back_inserter(families));

@@ -15,16 +15,16 @@
 
 namespace tensorferry::server {
 
-// What went wrong with what the server reads, beside a model that cannot be loaded.
+// Faults of files that the server reads, except models that cannot be loaded.
 enum class Fault : unsigned char {
   kScan,         // the root could not be scanned
   kFileChanged,  // a stream ended because its file changed
   kReadFailed,   // a stream ended because its file could not be read
-  kCertificate,  // a certificate, key or authority could not be taken over
-  kTokens,       // nor a token file
+  kCertificate,  // a certificate, key or CA file could not be reloaded
+  kTokens,       // the token file could not be reloaded
 };
 
-// What is there at a moment.
+// Current values of gauges.
 struct Levels {
   std::int64_t active_streams = 0;
   std::int64_t in_flight_bytes = 0;
@@ -32,7 +32,7 @@ struct Levels {
   std::int64_t models_failed = 0;
 };
 
-// What the server counts, and how Prometheus reads it. No label's values are for clients or files to choose.
+// The server's metrics for Prometheus. Neither clients nor files can choose the values of labels.
 // Safe for concurrent use by multiple threads.
 class Metrics {
  public:
@@ -43,14 +43,14 @@ class Metrics {
   RpcMetrics& rpcs() { return rpcs_; }
   void CountFault(Fault fault) { ++faults_[static_cast<std::size_t>(fault)]; }
   void CountStalledStream() { stalled_streams_.Increment(); }
-  // The root was scanned, with or without success.
+  // Counts a scan, successful or not.
   void CountScan(std::chrono::duration<double> time);
-  // So many models were found that cannot be loaded, or not any more.
+  // Counts models that a scan found and that cannot be loaded.
   void CountModelLoadErrors(std::int64_t count) { model_load_errors_.Increment(static_cast<double>(count)); }
-  // When the certificate that is served ends, in seconds since the epoch.
+  // Sets the end of the certificate's validity, in seconds since the epoch.
   void set_certificate_expiry(std::int64_t unix_seconds) { certificate_expiry_ = unix_seconds; }
 
-  // All of it in Prometheus' text format.
+  // Returns all metrics in Prometheus' text format.
   std::string Text(const Levels& levels) const;
 
  private:

@@ -20,7 +20,7 @@ namespace {
 
 using prometheus::MetricType;
 
-// What of /proc/self/stat is of use; see proc(5).
+// Fields of /proc/self/stat, see proc(5).
 struct Stat {
   std::int64_t threads = 0;
   double start_ticks = 0;
@@ -31,7 +31,7 @@ struct Stat {
 std::optional<Stat> ReadStat() {
   std::ifstream file("/proc/self/stat");
   const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  // The second field is the program's name, which may hold anything, parentheses too.
+  // The second field is the program's name in parentheses, which may contain parentheses.
   const std::size_t name_end = text.rfind(')');
   if (name_end == std::string::npos) return std::nullopt;
   std::istringstream fields(text.substr(name_end + 1));
@@ -43,7 +43,7 @@ std::optional<Stat> ReadStat() {
   return stat;
 }
 
-// When the system was started, in seconds since the epoch.
+// Returns the time of the system's start, in seconds since the epoch.
 std::optional<double> BootTime() {
   std::ifstream file("/proc/stat");
   for (std::string line; std::getline(file, line);) {
@@ -65,33 +65,33 @@ std::vector<prometheus::MetricFamily> ProcessMetrics() {
   };
   rusage usage = {};
   if (::getrusage(RUSAGE_SELF, &usage) == 0) {
-    add(MetricType::Counter, "process_cpu_seconds_total", "User and system CPU time spent, in seconds.",
+    add(MetricType::Counter, "process_cpu_seconds_total", "User and system CPU time, in seconds.",
         Seconds(usage.ru_utime) + Seconds(usage.ru_stime));
-    add(MetricType::Counter, "process_major_page_faults_total", "Page faults that had to wait for a disk.",
+    add(MetricType::Counter, "process_major_page_faults_total", "Page faults that waited for a disk.",
         static_cast<double>(usage.ru_majflt));
   }
   if (const std::optional<Stat> stat = ReadStat()) {
     static const std::optional<double> boot_time = BootTime();
-    add(MetricType::Gauge, "process_virtual_memory_bytes", "Virtual memory, mapped models included.",
+    add(MetricType::Gauge, "process_virtual_memory_bytes", "Virtual memory in bytes, mapped models included.",
         stat->virtual_bytes);
-    add(MetricType::Gauge, "process_resident_memory_bytes", "Resident memory, pages of mapped models included.",
+    add(MetricType::Gauge, "process_resident_memory_bytes",
+        "Resident memory in bytes, pages of mapped models included.",
         stat->resident_pages * static_cast<double>(::sysconf(_SC_PAGESIZE)));
     add(MetricType::Gauge, "process_threads", "Threads of the process.", static_cast<double>(stat->threads));
     if (boot_time) {
-      add(MetricType::Gauge, "process_start_time_seconds", "When the process started, in seconds since the epoch.",
+      add(MetricType::Gauge, "process_start_time_seconds", "Start of the process, in seconds since the epoch.",
           *boot_time + stat->start_ticks / static_cast<double>(::sysconf(_SC_CLK_TCK)));
     }
   }
   std::error_code error;
   if (const std::filesystem::directory_iterator open("/proc/self/fd", error); !error) {
-    // Without the one that looks.
+    // Without the descriptor of this directory.
     add(MetricType::Gauge, "process_open_fds", "Open file descriptors.",
         static_cast<double>(std::distance(begin(open), end(open)) - 1));
   }
   rlimit limit = {};
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-    add(MetricType::Gauge, "process_max_fds", "The most file descriptors that there may be.",
-        static_cast<double>(limit.rlim_cur));
+    add(MetricType::Gauge, "process_max_fds", "Limit of open file descriptors.", static_cast<double>(limit.rlim_cur));
   }
   return families;
 }

@@ -8,8 +8,8 @@
 
 namespace tensorferry::server {
 
-// What the process takes now, under the names that Prometheus' clients give it (process_*). What the system does not
-// tell is left out. Safe for concurrent use by multiple threads.
+// Returns the resources that the process uses, under the usual names of Prometheus clients (process_*). Leaves out the
+// values that the system does not report. Safe for concurrent use by multiple threads.
 std::vector<prometheus::MetricFamily> ProcessMetrics();
 
 }  // namespace tensorferry::server

@@ -36,20 +36,20 @@ constexpr std::array kCodeNames = {
 RpcMetrics::RpcMetrics(prometheus::Registry& registry)
     : sent_bytes_(prometheus::BuildCounter()
                       .Name("tensorferry_sent_bytes_total")
-                      .Help("Bytes of tensors and files that were sent, without what gRPC adds.")
+                      .Help("Bytes of tensors and files that were sent, without gRPC's overhead.")
                       .Register(registry)
                       .Add({})) {
   auto& started =
-      prometheus::BuildCounter().Name("grpc_server_started_total").Help("Calls that were begun.").Register(registry);
+      prometheus::BuildCounter().Name("grpc_server_started_total").Help("Calls that began.").Register(registry);
   auto& handled = prometheus::BuildCounter()
                       .Name("grpc_server_handled_total")
-                      .Help("Calls that ended, by the status that they ended with.")
+                      .Help("Calls that ended, by status.")
                       .Register(registry);
   auto& messages =
-      prometheus::BuildCounter().Name("grpc_server_msg_sent_total").Help("Messages that were sent.").Register(registry);
+      prometheus::BuildCounter().Name("grpc_server_msg_sent_total").Help("Sent messages.").Register(registry);
   auto& seconds = prometheus::BuildHistogram()
                       .Name("grpc_server_handling_seconds")
-                      .Help("Seconds from the begin of a call to its end.")
+                      .Help("Duration of calls, in seconds.")
                       .Register(registry);
   const prometheus::Histogram::BucketBoundaries bounds = {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1,
                                                           5,     10,    30,   60,   120, 300, 900};
@@ -101,19 +101,24 @@ RpcMetrics::Call::~Call() {
                      {"code", kCodeNames[code]},
                      {"bytes", line_->bytes},
                      {"seconds", time},
-                     {"peer", line_->peer}});
+                     {"peer", line_->peer},
+                     {"client", line_->client}});
   }
   --metrics_->calls_in_flight_;
 }
 
 void RpcMetrics::Call::LogAtEnd(std::string peer) {
-  line_ = std::make_unique<Line>(Line{.peer = std::move(peer), .model = {}, .bytes = 0});
+  line_ = std::make_unique<Line>(Line{.peer = std::move(peer), .model = {}, .client = {}, .bytes = 0});
 }
 
 void RpcMetrics::Call::set_model(std::string_view model) {
-  // It is the client's to choose, as long as a request may be.
+  // The client chooses the name, which may be as long as a request.
   constexpr std::size_t kMaxModelBytes = 1024;
   if (line_ != nullptr) line_->model = model.substr(0, kMaxModelBytes);
+}
+
+void RpcMetrics::Call::set_client(std::string_view client) {
+  if (line_ != nullptr) line_->client = client;
 }
 
 void RpcMetrics::Call::CountMessage(std::int64_t data_bytes) {

@@ -30,14 +30,13 @@ enum class Rpc : unsigned char {
   kGetFile,
 };
 
-// Counts calls, in the series and with the labels that gRPC servers of other languages have. A message costs three
-// atomic additions. Safe for concurrent use by multiple threads.
+// Counts calls, with the names and labels that gRPC servers of other languages use. A message costs three atomic
+// additions. Safe for concurrent use by multiple threads.
 class RpcMetrics {
   struct Series;
 
  public:
-  // A call: begins where it is made and ends where it is destroyed. Must not outlive the metrics. Not safe for
-  // concurrent use.
+  // A call, from its construction to its destruction. Must not outlive the metrics. Not safe for concurrent use.
   class Call {
    public:
     Call(Call&& other) noexcept
@@ -49,13 +48,15 @@ class RpcMetrics {
     Call& operator=(Call&&) = delete;
     ~Call();
 
-    // Has a line of the log say at its end what became of what `peer` wanted.
+    // Requests a log line when the call ends. `peer` is the client's address.
     void LogAtEnd(std::string peer);
-    // What it is about, for that line.
+    // Sets the requested model for the log line.
     void set_model(std::string_view model);
-    // A message went out, with so many bytes of a tensor or a file in it.
+    // Sets the name of the caller's token or certificate for the log line.
+    void set_client(std::string_view client);
+    // Counts a sent message with so many bytes of tensors or files.
     void CountMessage(std::int64_t data_bytes);
-    // What the call ends with.
+    // Sets the status that the call ends with.
     void set_code(grpc::StatusCode code) { code_ = code; }
 
    private:
@@ -65,6 +66,7 @@ class RpcMetrics {
     struct Line {
       std::string peer;
       std::string model;
+      std::string client;
       std::int64_t bytes = 0;
     };
 
@@ -82,12 +84,12 @@ class RpcMetrics {
 
   Call Begin(Rpc rpc) { return {*this, series_[static_cast<std::size_t>(rpc)]}; }
 
-  // How many calls have begun and not ended.
+  // Returns the number of running calls.
   std::int64_t calls_in_flight() const { return calls_in_flight_; }
-  // What there was until now.
+  // Totals since the start.
   struct Summary {
     std::int64_t calls_ended = 0;
-    std::string by_code;  // in words: 3 OK, 1 NotFound
+    std::string by_code;  // as text: 3 OK, 1 NotFound
     std::int64_t sent_bytes = 0;
   };
   Summary summary() const;

@@ -19,7 +19,7 @@ inline prometheus::ClientMetric MetricOf(prometheus::MetricType type, double val
   return metric;
 }
 
-// A counter or a gauge whose value is known when it is asked for.
+// Returns a counter or a gauge with one value.
 inline prometheus::MetricFamily SingleValue(prometheus::MetricType type, std::string name, std::string help,
                                             double value) {
   return {.name = std::move(name), .help = std::move(help), .type = type, .metric = {MetricOf(type, value)}};

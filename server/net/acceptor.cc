@@ -19,8 +19,8 @@
 namespace tensorferry::server {
 namespace {
 
-constexpr std::chrono::seconds kBetweenWarnings(10);
-constexpr int kRestMs = 100;
+constexpr std::chrono::seconds kWarningInterval(10);
+constexpr int kPauseMs = 100;
 
 int MaxDescriptor() {
   rlimit limit = {};
@@ -35,9 +35,9 @@ UniqueFd Accept(int socket) { return UniqueFd(::accept4(socket, nullptr, nullptr
 
 }  // namespace
 
-Acceptor::Acceptor(ListeningSockets sockets, Take take)
+Acceptor::Acceptor(ListeningSockets sockets, Handler handler)
     : sockets_(std::move(sockets)),
-      take_(std::move(take)),
+      handler_(std::move(handler)),
       max_descriptor_(MaxDescriptor()),
       spare_(OpenSpare()),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
@@ -52,19 +52,19 @@ Acceptor::~Acceptor() {
 void Acceptor::Run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     bool all_done = true;
-    for (const UniqueFd& socket : sockets_.sockets()) all_done = AcceptAll(socket.get()) && all_done;
+    for (const UniqueFd& socket : sockets_.sockets()) all_done = AcceptPending(socket.get()) && all_done;
     Wait(all_done);
   }
 }
 
-bool Acceptor::AcceptAll(int socket) {
-  // Not for ever: others are to have their turn, too, and whoever ends this.
-  constexpr int kAtOnce = 64;
-  for (int i = 0; i < kAtOnce; ++i) {
+bool Acceptor::AcceptPending(int socket) {
+  // Limited, so that other sockets and the end of the thread get their turn.
+  constexpr int kMaxConnections = 64;
+  for (int i = 0; i < kMaxConnections; ++i) {
     UniqueFd connection = Accept(socket);
     if (connection.ok()) {
       if (connection.get() < max_descriptor_) {
-        take_(std::move(connection), socket);
+        handler_(std::move(connection), socket);
       } else {
         CountRefused();
       }
@@ -82,7 +82,7 @@ bool Acceptor::AcceptAll(int socket) {
       case EPERM:
       case EPROTO:
       case ETIMEDOUT:
-        break;  // that connection is gone; the next may be there
+        break;  // this connection is gone; try the next one
       default:
         return false;
     }
@@ -101,9 +101,9 @@ bool Acceptor::RefuseOne(int socket) {
 void Acceptor::CountRefused() {
   ++refused_;
   const Clock::time_point now = Clock::now();
-  if (last_warning_ != Clock::time_point() && now - last_warning_ < kBetweenWarnings) return;
+  if (last_warning_ != Clock::time_point() && now - last_warning_ < kWarningInterval) return;
   last_warning_ = now;
-  LogWarning("connections were refused: the descriptors that they may take are in use",
+  LogWarning("connections refused, out of file descriptors",
              {{"connections", refused_}, {"descriptors", max_descriptor_}});
   refused_ = 0;
 }
@@ -113,7 +113,7 @@ void Acceptor::Wait(bool sockets) {
   if (sockets) {
     for (const UniqueFd& socket : sockets_.sockets()) events.push_back({socket.get(), POLLIN, 0});
   }
-  ::poll(events.data(), events.size(), sockets ? -1 : kRestMs);
+  ::poll(events.data(), events.size(), sockets ? -1 : kPauseMs);
 }
 
 }  // namespace tensorferry::server

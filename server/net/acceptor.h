@@ -13,16 +13,16 @@
 
 namespace tensorferry::server {
 
-// Accepts connections, on a thread of its own, from when it is made until it is destroyed, and closes at once those for
-// which there is no room. gRPC's own listeners end for good once there is no descriptor for a connection
-// (CVE-2023-4785), and know no limit. Safe for concurrent use by multiple threads.
+// Accepts connections, on its own thread, until it is destroyed. If descriptors are short, closes new connections at
+// once. gRPC's own listeners have no limit, and stop for good once there is no descriptor left (CVE-2023-4785).
+// Safe for concurrent use by multiple threads.
 class Acceptor {
  public:
-  // Is given a connection, which does not block, and the socket that it came from.
-  using Take = std::function<void(UniqueFd connection, int socket)>;
+  // Receives a non-blocking connection and the listening socket that it came from.
+  using Handler = std::function<void(UniqueFd connection, int socket)>;
 
-  // Leaves free, of the descriptors that the process may have, an eighth, and at least 16, for files and whatever else.
-  Acceptor(ListeningSockets sockets, Take take);
+  // Reserves an eighth of the process's descriptors, and at least 16, for files and other uses.
+  Acceptor(ListeningSockets sockets, Handler handler);
   Acceptor(const Acceptor&) = delete;
   Acceptor& operator=(const Acceptor&) = delete;
   ~Acceptor();
@@ -31,20 +31,21 @@ class Acceptor {
   using Clock = std::chrono::steady_clock;
 
   void Run(const std::stop_token& stop);
-  // Accepts what waits at a socket. Returns false if it could not even be refused.
-  bool AcceptAll(int socket);
-  // Makes room for one connection and closes it. Returns false if that was not possible.
+  // Accepts the pending connections of a socket, up to a limit. Returns false if one could neither be accepted nor
+  // closed.
+  bool AcceptPending(int socket);
+  // Frees the spare descriptor, accepts one connection and closes it. Returns false if that failed.
   bool RefuseOne(int socket);
   void CountRefused();
-  // Waits for connections, or without `sockets` for a while.
+  // Waits for connections; without `sockets`, for kPauseMs.
   void Wait(bool sockets);
 
   const ListeningSockets sockets_;
-  const Take take_;
-  // The first descriptor that is too many: the system always gives the lowest that is free, so one that is this high
-  // means that at least this many are in use.
+  const Handler handler_;
+  // Connections with this descriptor or a higher one are refused. The system assigns the lowest free descriptor, so
+  // at least this many are in use then.
   const int max_descriptor_;
-  UniqueFd spare_;       // to be given up for a connection that is to be closed
+  UniqueFd spare_;       // freed to accept and close a connection
   const UniqueFd wake_;  // an eventfd
   std::int64_t refused_ = 0;
   Clock::time_point last_warning_;

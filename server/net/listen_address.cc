@@ -12,22 +12,23 @@
 #include "lib/text/quote.h"
 
 namespace tensorferry::server {
+
 absl::Status CheckListenAddress(std::string_view address) {
   const auto error = [&](std::string_view reason) {
     return absl::InvalidArgumentError(fmt::format("cannot listen on {}: {}", Quote(address), reason));
   };
   if (IsUnixSocket(address)) {
-    // gRPC's clients take what stands there for a host.
+    // gRPC's clients would parse the part after unix:// as a host.
     if (address.starts_with("unix://") && !address.starts_with("unix:///")) {
-      return error("behind unix:// there must be an absolute path");
+      return error("the path after unix:// must be absolute");
     }
-    return address.find(':') + 1 == address.size() ? error("it names no path") : absl::OkStatus();
+    return address.find(':') + 1 == address.size() ? error("no path") : absl::OkStatus();
   }
   const auto [host, port] = SplitHostPort(address);
-  if (host.empty() || port.empty()) return error("it is not host:port, [ipv6]:port or unix:PATH");
+  if (host.empty() || port.empty()) return error("give host:port, [ipv6]:port or unix:PATH");
   std::uint16_t number = 0;
   const auto [end, failure] = std::from_chars(port.data(), port.data() + port.size(), number);
-  if (failure != std::errc() || end != port.data() + port.size()) return error("its port is not from 0 to 65535");
+  if (failure != std::errc() || end != port.data() + port.size()) return error("the port must be a number, 0 to 65535");
   return absl::OkStatus();
 }
 

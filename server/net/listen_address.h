@@ -9,15 +9,16 @@
 
 namespace tensorferry::server {
 
-// INVALID_ARGUMENT unless the address is that of a unix socket (UnixPath) or host:port with a port from 0 to 65535.
-// gRPC would take a missing port for 443 and one that is too large for 0.
+// Validates an address to listen on: host:port with a port from 0 to 65535, or a unix socket, see UnixPath(). gRPC
+// itself would use port 443 instead of a missing port, and 0 instead of one that is too large.
+// Errors: INVALID_ARGUMENT, with the address.
 absl::Status CheckListenAddress(std::string_view address);
 
-// The path that the address of a unix socket names, or the name in the abstract namespace with a NUL before it, as gRPC
-// reads it: unix:PATH, unix:///PATH with an absolute one, or unix-abstract:NAME.
+// Returns the path of a unix socket's address, or a NUL and its name in the abstract namespace. As gRPC does, accepts
+// unix:PATH, unix:///PATH with an absolute path, and unix-abstract:NAME.
 std::string UnixPath(std::string_view address);
 
-// `address` with its port, if it has one, replaced.
+// Returns `address` with another port. Unix sockets have none and stay as they are.
 std::string WithPort(std::string_view address, int port);
 
 }  // namespace tensorferry::server

@@ -6,27 +6,32 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "lib/files/unique_fd.h"
 #include "server/net/socket_address.h"
 
 namespace tensorferry::server {
 
-// The sockets that listen at one address: a name may stand for several. They do not block. Closes them, and removes the
-// file of a unix socket unless another server has replaced it, when it is destroyed. Not safe for concurrent use.
+// The non-blocking sockets that listen on one address; a host name may resolve to several. The destructor closes them,
+// and removes the file of a unix socket unless another server has replaced it. Not safe for concurrent use.
 class ListeningSockets {
  public:
-  // `address` is one that CheckListenAddress takes. Port 0 lets the system choose one, the same for all of them. A unix
-  // socket that is there already is replaced.
-  // Errors: INVALID_ARGUMENT: the name cannot be resolved, the path is too long; UNAVAILABLE: in use, not ours.
+  // `address` must be valid by CheckListenAddress(). Port 0: the system chooses one, the same for all sockets. Replaces
+  // an existing unix socket. Errors: INVALID_ARGUMENT: the name cannot be resolved, the path is too long; UNAVAILABLE:
+  // the address is in use, or not one of this machine.
   static absl::StatusOr<ListeningSockets> Open(const std::string& address);
+
+  // Finds errors of Open() in advance, and leaves no trace: an existing unix socket stays, and no client can connect.
+  // Errors: those of Open(), as far as they can be known.
+  static absl::Status Check(const std::string& address);
 
   ListeningSockets(ListeningSockets&&) = default;
   ListeningSockets& operator=(ListeningSockets&&) = delete;
   ~ListeningSockets();
 
   const std::vector<UniqueFd>& sockets() const { return sockets_; }
-  // What they are bound to, in the same order.
+  // Returns the addresses that they are bound to, in the same order.
   const std::vector<SocketAddress>& addresses() const { return addresses_; }
   // 0 for unix sockets.
   int port() const { return addresses_.empty() ? 0 : addresses_.front().port(); }
@@ -34,7 +39,7 @@ class ListeningSockets {
  private:
   ListeningSockets() = default;
 
-  // Of the unix socket's file; empty if there is none.
+  // Returns the path of the unix socket's file; empty if there is none.
   std::string unix_path() const { return addresses_.empty() ? std::string() : addresses_.front().unix_path(); }
 
   std::vector<UniqueFd> sockets_;

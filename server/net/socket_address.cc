@@ -26,7 +26,7 @@ SocketAddress Of(const Address& address) {
   return SocketAddress(reinterpret_cast<const sockaddr*>(&address), sizeof(address));
 }
 
-// The address as that of its family.
+// Returns the address in the type of its family.
 template <typename Address>
 Address As(const SocketAddress& address) {
   Address result;
@@ -38,11 +38,11 @@ absl::StatusOr<std::vector<SocketAddress>> OfUnix(const std::string& path) {
   sockaddr_un address = {};
   if (path.size() >= sizeof(address.sun_path)) {
     return absl::InvalidArgumentError(
-        fmt::format("the path has {} bytes, at most {} are possible", path.size(), sizeof(address.sun_path) - 1));
+        fmt::format("the path is {} bytes long, the limit is {}", path.size(), sizeof(address.sun_path) - 1));
   }
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path.data(), path.size());
-  // A path ends with a NUL; a name in the abstract namespace, which begins with one, ends where its size says.
+  // A path ends with a NUL. A name in the abstract namespace begins with one, and the size is its end.
   const std::size_t size = kPathOffset + path.size() + (path.starts_with('\0') ? 0 : 1);
   return std::vector{SocketAddress(reinterpret_cast<const sockaddr*>(&address), static_cast<socklen_t>(size))};
 }
@@ -103,7 +103,7 @@ std::string SocketAddress::unix_path() const {
   return family() == AF_UNIX ? As<sockaddr_un>(*this).sun_path : std::string();
 }
 
-std::vector<SocketAddress> SocketAddress::WaysThere() const {
+std::vector<SocketAddress> SocketAddress::LocalTargets() const {
   if (family() == AF_INET) {
     auto address = As<sockaddr_in>(*this);
     if (address.sin_addr.s_addr == htonl(INADDR_ANY)) address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -113,7 +113,7 @@ std::vector<SocketAddress> SocketAddress::WaysThere() const {
   auto ipv6 = As<sockaddr_in6>(*this);
   if (!IN6_IS_ADDR_UNSPECIFIED(&ipv6.sin6_addr)) return {*this};
   ipv6.sin6_addr = in6addr_loopback;
-  // In containers IPv6 is often off but for its sockets, which IPv4's clients reach then: there is no ::1.
+  // Containers often have no ::1, although IPv6 sockets work. The listening socket is then reached over IPv4.
   auto ipv4 = ipv6;
   ipv4.sin6_addr = {{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1}}};
   return {Of(ipv6), Of(ipv4)};

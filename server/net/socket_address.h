@@ -12,35 +12,35 @@
 
 namespace tensorferry::server {
 
-// What a socket is bound or connected to, of any family. A value.
+// The address of a socket, of any family. A value.
 class SocketAddress {
  public:
   // `size` is at most that of a sockaddr_storage.
   SocketAddress(const sockaddr* address, socklen_t size);
 
-  // What `address`, one that CheckListenAddress takes, stands for: several, if it is a name that does. May ask DNS.
+  // Resolves an address that is valid by CheckListenAddress(). A host name may give several addresses. May query DNS.
   // Errors: INVALID_ARGUMENT: the name cannot be resolved, the path is too long.
   static absl::StatusOr<std::vector<SocketAddress>> Resolve(std::string_view address);
 
-  // What a socket is bound to.
+  // Returns the address that a socket is bound to.
   static SocketAddress OfSocket(int socket);
 
   const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage_); }
   socklen_t size() const { return size_; }
   int family() const { return storage_.ss_family; }
 
-  // 0 for unix sockets, which have none.
+  // Returns 0 for unix sockets.
   int port() const;
-  // The same with another port. Not for unix sockets.
+  // Returns the address with another port. Not for unix sockets.
   SocketAddress WithPort(int port) const;
-  // The file of a unix socket; empty if this is of another family, or a name in the abstract namespace.
+  // Returns the file of a unix socket; empty for other families, and for names in the abstract namespace.
   std::string unix_path() const;
 
-  // Where this machine reaches who listens here, the first that works: this, or loopback if this stands for all
-  // addresses of its family.
-  std::vector<SocketAddress> WaysThere() const;
+  // Returns the addresses by which this machine reaches a server that listens on this one, to be tried in order: the
+  // address itself, or loopback for 0.0.0.0 and ::.
+  std::vector<SocketAddress> LocalTargets() const;
 
-  // host:port or [ipv6]:port, in numbers, unix:PATH or unix-abstract:NAME.
+  // Returns host:port or [ipv6]:port, in numbers, unix:PATH or unix-abstract:NAME.
   std::string ToString() const;
 
  private:
@@ -48,7 +48,7 @@ class SocketAddress {
   socklen_t size_ = 0;
 };
 
-// What the system calls an errno.
+// Returns the system's text for an errno.
 std::string ErrorText(int error_number);
 
 }  // namespace tensorferry::server

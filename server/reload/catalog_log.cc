@@ -11,7 +11,7 @@ namespace {
 
 std::string TextOf(const absl::Status& status) { return std::string(status.message()); }
 
-// Whether both say the same, but for numbers: of a file that grows each scan has a new size to tell.
+// Returns true if the errors differ in nothing but numbers: of a file that grows, each scan reports another size.
 bool Alike(const absl::Status& a, const absl::Status& b) {
   const auto without_digits = [](const absl::Status& status) {
     std::string text = TextOf(status);
@@ -21,13 +21,13 @@ bool Alike(const absl::Status& a, const absl::Status& b) {
   return a.code() == b.code() && without_digits(a) == without_digits(b);
 }
 
-// The entry of that name that ListModels shows, or null.
+// Returns the entry of that name if ListModels shows it, otherwise null.
 const Catalog::Entry* FindListed(const Catalog& catalog, const std::string& name) {
   const auto found = catalog.entries().find(name);
   return found == catalog.entries().end() || !found->second.listed ? nullptr : &found->second;
 }
 
-// Whether it says that something cannot be served.
+// Logs the difference between two entries of one name. Returns true if it logged an error.
 bool LogModel(const std::string& name, const Catalog::Entry* before, const Catalog::Entry& after) {
   if (!after.model.ok()) {
     if (before != nullptr && Alike(before->model.status(), after.model.status())) return false;
@@ -37,7 +37,7 @@ bool LogModel(const std::string& name, const Catalog::Entry* before, const Catal
   const Model& model = **after.model;
   if (!after.replacement.ok()) {
     if (before != nullptr && Alike(before->replacement, after.replacement)) return false;
-    LogError("model stays as it was, because what is there now cannot be served",
+    LogError("replacement invalid, serving previous version",
              {{"model", name}, {"generation", model.generation()}, {"error", after.replacement}});
     return true;
   }
@@ -49,22 +49,23 @@ bool LogModel(const std::string& name, const Catalog::Entry* before, const Catal
   } else if (!before->model.ok()) {
     log("model can be served now");
   } else if (*before->model != *after.model) {
-    log("model replaced");
+    const Model& previous = **before->model;
+    const bool same_tensors = previous.generation() == model.generation();
+    log(same_tensors && previous.tree_digest() != model.tree_digest() ? "companion files replaced" : "model replaced");
   } else if (!before->replacement.ok()) {
-    log("model is what it was again");
+    log("invalid replacement removed, model unchanged");
   }
   return false;
 }
 
-// Returns how many cannot be served.
+// Returns the number of models that cannot be served.
 std::int64_t LogTotals(const std::string& root, const Catalog& catalog, std::chrono::duration<double> time) {
   std::int64_t tensors = 0;
   for (const auto& [name, entry] : catalog.entries()) {
     if (entry.listed && entry.model.ok()) tensors += static_cast<std::int64_t>((*entry.model)->tensor_count());
   }
   const Catalog::Counts models = catalog.CountListed();
-  if (models.ready == 0)
-    LogWarning("there is nothing to serve: no good safetensors file under the root", {{"root", root}});
+  if (models.ready == 0) LogWarning("nothing to serve: no valid safetensors file under the root", {{"root", root}});
   LogInfo(
       "root scanned",
       {{"root", root}, {"models", models.ready}, {"tensors", tensors}, {"failed", models.failed}, {"seconds", time}});

@@ -10,13 +10,13 @@
 
 namespace tensorferry::server {
 
-// Logs what a first scan of `root`, which took `time`, found: each model that cannot be served, with the reason, and
-// how many can. Returns how many cannot.
+// Logs the result of the first scan of `root`, which took `time`: each model that cannot be served, with the reason,
+// and the totals. Returns the number of models that cannot be served.
 std::int64_t LogCatalog(const std::string& root, const Catalog& catalog, std::chrono::duration<double> time);
 
-// Logs what is different in a catalog from the one before it: a line for each model that was added, replaced, removed,
-// or cannot be served, and one of what there is now, which a scan of `root` found in `time`. What was said of the one
-// before is not said again. Returns how many it said of that they cannot be served, or replaced.
+// Logs the differences between two catalogs of `root`: a line for each model that was added, replaced or removed, whose
+// companion files were replaced, or that cannot be served, and a line with the totals. A reason that was logged for
+// `before` is not logged again. `time` is the duration of the scan. Returns the number of logged reasons.
 std::int64_t LogChanges(const std::string& root, const Catalog& before, const Catalog& after,
                         std::chrono::duration<double> time);
 

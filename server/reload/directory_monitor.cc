@@ -20,8 +20,7 @@
 namespace tensorferry::server {
 namespace {
 
-// Not IN_MODIFY, of which a file that is being written gives thousands: what is written in place is seen when it is
-// closed.
+// Not IN_MODIFY: a file that is being written causes thousands of these. IN_CLOSE_WRITE reports its end.
 constexpr std::uint32_t kEntries = IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE;
 constexpr std::uint32_t kContents = kEntries | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF;
 
@@ -43,19 +42,19 @@ absl::StatusOr<bool> DirectoryMonitor::Watch(const std::string& root, const std:
       watches.insert(watch);
     } else if (status.ok() && (error == ENOSPC || error == ENOMEM)) {
       status = absl::ResourceExhaustedError(
-          fmt::format("cannot watch {} and maybe others: {} (fs.inotify.max_user_watches is the limit)", Quote(path),
+          fmt::format("cannot watch {} and maybe others: {}; raise fs.inotify.max_user_watches", Quote(path),
                       std::strerror(error)));
     }
     return watch;
   };
-  // The root may be a link, or a directory, that is replaced as a whole.
+  // The root may be a link or a directory that is replaced as a whole.
   std::filesystem::path path = std::filesystem::path(root).lexically_normal();
   if (!path.has_filename()) path = path.parent_path();
   root_name_ = path.filename().string();
   above_ = add(path.has_parent_path() ? path.parent_path().string() : ".", kEntries);
   const int above = above_;
   for (const std::string& directory : directories) {
-    // A directory that is both above the root and, by a link, beneath it counts as beneath.
+    // A directory that is both the root's parent and, by a link, below the root counts as below.
     if (add(directory, kContents) == above) above_ = -1;
   }
 
@@ -80,10 +79,10 @@ bool DirectoryMonitor::Take() {
       // The name is padded with zeros.
       const char* name = events.data() + position + sizeof(event);
       if ((event.mask & IN_IGNORED) != 0) {
-        // The directory is gone; the next one may get the number.
+        // The directory is gone. Another one may get its number.
         watches_.erase(event.wd);
       } else if (event.wd != above_ || (event.mask & IN_Q_OVERFLOW) != 0 || (event.len > 0 && root_name_ == name)) {
-        // After an overflow, too: whoever takes a hint looks at everything, so nothing is lost.
+        // An overflow is a hint, too: a scan finds every change, so nothing is lost.
         taken = true;
       }
       position += sizeof(event) + event.len;

@@ -11,22 +11,21 @@
 
 namespace tensorferry::server {
 
-// Tells that something in some directories may have changed (inotify). A hint only: network filesystems tell nothing of
-// what other machines do. Not safe for concurrent use.
+// Reports that some directories may have changed (inotify). A hint only: network filesystems do not report the changes
+// of other machines. Not safe for concurrent use.
 class DirectoryMonitor {
  public:
-  // Errors: those of the operating system, of which there may be too many watches.
+  // Errors: those of the operating system, which limits the number of instances.
   static absl::StatusOr<DirectoryMonitor> Create();
 
-  // Watches `directories` (paths) from now on and no others, and the entry at `root` itself. What cannot be watched
-  // because it is gone or may not be read is passed over. Returns whether one was not watched before: what happened in
-  // it until now was not seen.
-  // Errors: RESOURCE_EXHAUSTED: the system permits no more watches; some directories are not watched then.
+  // Watches exactly these directories (paths), and the entry at `root` itself. Skips directories that are gone or not
+  // readable. Returns true if one was not watched before: earlier changes in it were missed.
+  // Errors: RESOURCE_EXHAUSTED: the system permits no more watches; some directories are not watched.
   absl::StatusOr<bool> Watch(const std::string& root, const std::set<std::string>& directories);
 
   // Readable when there is a hint.
   int fd() const { return fd_.get(); }
-  // Takes all hints that wait. Returns whether there was one.
+  // Takes all pending hints. Returns true if there was one.
   bool Take();
 
  private:
@@ -34,7 +33,7 @@ class DirectoryMonitor {
 
   UniqueFd fd_;
   std::set<int> watches_;
-  // The watch of the directory that the root is in, of which only the root's own name counts.
+  // The watch of the root's parent directory, in which only the root's own name matters.
   int above_ = -1;
   std::string root_name_;
 };

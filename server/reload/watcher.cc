@@ -18,14 +18,6 @@
 #include "server/reload/catalog_log.h"
 
 namespace tensorferry::server {
-namespace {
-
-// Files come in groups: a scan waits until nothing more happens, but not for ever.
-constexpr std::chrono::milliseconds kQuiet(200);
-constexpr std::chrono::seconds kLongestWait(2);
-constexpr int kRestPerScan = 20;
-
-}  // namespace
 
 CatalogWatcher::CatalogWatcher(std::string root, const WatchOptions& options, CurrentCatalog& current, Metrics& metrics)
     : root_(std::move(root)),
@@ -33,6 +25,7 @@ CatalogWatcher::CatalogWatcher(std::string root, const WatchOptions& options, Cu
       current_(current),
       metrics_(metrics),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      schedule_(options.interval, Clock::now()),
       thread_([this] { Run(); }) {}
 
 CatalogWatcher::~CatalogWatcher() {
@@ -48,51 +41,34 @@ void CatalogWatcher::Request() {
 
 void CatalogWatcher::Wake() {
   const std::uint64_t one = 1;
-  // Fails only if it has been woken very often already.
+  // Fails only if many earlier wakes are pending.
   [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof(one));
 }
 
 void CatalogWatcher::Run() {
-  if (absl::StatusOr<DirectoryMonitor> watch = DirectoryMonitor::Create(); watch.ok()) {
-    watch_.emplace(*std::move(watch));
+  if (absl::StatusOr<DirectoryMonitor> monitor = DirectoryMonitor::Create(); monitor.ok()) {
+    monitor_.emplace(*std::move(monitor));
     WatchDirectories();
   } else {
-    LogWarning("changes of the root are found by --scan-interval and SIGHUP only", {{"error", watch.status()}});
+    LogWarning("cannot watch the root, changes are found by --scan-interval and SIGHUP only",
+               {{"error", monitor.status()}});
   }
-  while (WaitForReason()) Scan();
+  while (WaitUntilDue()) Scan();
 }
 
-bool CatalogWatcher::WaitForReason() {
-  std::optional<Clock::time_point> timer;
-  // A root that takes long to scan is scanned less often: looking must not become what the server does.
-  if (options_.interval.count() > 0)
-    timer = Clock::now() + std::max<Clock::duration>(options_.interval, kRestPerScan * scan_time_);
-  std::optional<Clock::time_point> first_hint;
-  Clock::time_point quiet_at;
+bool CatalogWatcher::WaitUntilDue() {
   while (true) {
     if (ending_.stop_requested()) return false;
     if (requested_.exchange(false)) return true;
     const Clock::time_point now = Clock::now();
-    if (timer && now >= *timer) return true;
-    if (!first_hint && std::exchange(hinted_, false)) {
-      first_hint = now;
-      quiet_at = now + kQuiet;
-    }
-    if (first_hint && now >= quiet_at) {
-      if (!watch_->Take() || now - *first_hint >= kLongestWait) return true;
-      quiet_at = now + kQuiet;
-    }
-    // After the first hint further ones are left waiting for a while, because there may be thousands.
-    if (!first_hint) {
-      WaitForEvents(timer, watch_.has_value());
-    } else {
-      WaitForEvents(timer ? std::min(*timer, quiet_at) : quiet_at, false);
-    }
+    if (schedule_.QuietTimeEnded(now)) schedule_.OnQuietTimeEnd(now, monitor_->Take());
+    if (schedule_.IsDue(now)) return true;
+    WaitForEvents(schedule_.wake_time(), /*hints=*/monitor_.has_value() && !schedule_.hinted());
   }
 }
 
 void CatalogWatcher::WaitForEvents(std::optional<Clock::time_point> until, bool hints) {
-  std::array<pollfd, 2> events = {pollfd{wake_.get(), POLLIN, 0}, pollfd{hints ? watch_->fd() : -1, POLLIN, 0}};
+  std::array<pollfd, 2> events = {pollfd{wake_.get(), POLLIN, 0}, pollfd{hints ? monitor_->fd() : -1, POLLIN, 0}};
   timespec timeout = {};
   if (until) {
     const auto left = std::max(Clock::duration::zero(), *until - Clock::now());
@@ -102,7 +78,7 @@ void CatalogWatcher::WaitForEvents(std::optional<Clock::time_point> until, bool 
   if (::ppoll(events.data(), events.size(), until ? &timeout : nullptr, nullptr) <= 0) return;
   std::uint64_t count = 0;
   [[maybe_unused]] const ssize_t taken = ::read(wake_.get(), &count, sizeof(count));
-  if (events[1].revents != 0 && watch_->Take()) hinted_ = true;
+  if (events[1].revents != 0 && monitor_->Take()) schedule_.OnHint(Clock::now());
 }
 
 void CatalogWatcher::Scan() {
@@ -111,33 +87,35 @@ void CatalogWatcher::Scan() {
   const absl::StatusOr<std::shared_ptr<const Catalog>> after =
       Catalog::Reload(root_, before, {.verify = options_.verify, .stop = ending_.get_token()});
   if (absl::IsCancelled(after.status())) return;
-  scan_time_ = Clock::now() - started;
-  metrics_.CountScan(scan_time_);
+  const Clock::time_point ended = Clock::now();
+  schedule_.OnScan(ended, ended - started);
+  metrics_.CountScan(ended - started);
   if (!after.ok()) metrics_.CountFault(Fault::kScan);
   std::string error(after.status().message());
   if (error != scan_error_) {
-    if (!after.ok()) LogError("root cannot be scanned, what it had stays served", {{"root", root_}, {"error", error}});
+    if (!after.ok()) LogError("root cannot be scanned, serving previous models", {{"root", root_}, {"error", error}});
     if (after.ok()) LogInfo("root can be scanned again", {{"root", root_}});
     scan_error_ = std::move(error);
   }
   if (!after.ok() || *after == before) return;
   current_.Publish(*after);
-  metrics_.CountModelLoadErrors(LogChanges(root_, *before, **after, scan_time_));
+  metrics_.CountModelLoadErrors(LogChanges(root_, *before, **after, ended - started));
   WatchDirectories();
 }
 
 void CatalogWatcher::WatchDirectories() {
-  if (!watch_) return;
+  if (!monitor_) return;
   std::set<std::string> paths;
   for (const std::string& directory : current_.Get()->directories()) {
     paths.insert(directory == "." ? root_ : root_ + '/' + directory);
   }
-  const absl::StatusOr<bool> is_new = watch_->Watch(root_, paths);
-  // What happened between the scan and the watch was not seen.
-  hinted_ = hinted_ || !is_new.ok() || *is_new;
-  if (is_new.ok() || !watch_error_.empty()) return;
-  watch_error_ = std::string(is_new.status().message());
-  LogWarning("some changes of the root are found by --scan-interval and SIGHUP only", {{"error", watch_error_}});
+  const absl::StatusOr<bool> is_new = monitor_->Watch(root_, paths);
+  // Changes between the scan and the watch were missed.
+  if (!is_new.ok() || *is_new) schedule_.OnHint(Clock::now());
+  if (is_new.ok() || !monitor_error_.empty()) return;
+  monitor_error_ = std::string(is_new.status().message());
+  LogWarning("cannot watch all of the root, some changes are found by --scan-interval and SIGHUP only",
+             {{"error", monitor_error_}});
 }
 
 }  // namespace tensorferry::server

@@ -14,6 +14,7 @@
 #include "server/metrics/metrics.h"
 #include "server/reload/current_catalog.h"
 #include "server/reload/directory_monitor.h"
+#include "server/reload/scan_schedule.h"
 
 namespace tensorferry::server {
 
@@ -24,28 +25,28 @@ struct WatchOptions {
   std::chrono::seconds interval = std::chrono::seconds(3);
 };
 
-// Decides when a root is scanned again (by time, by hints of the system, on request) and publishes what is new, on a
-// thread of its own, from when it is made until it is destroyed.
-// Safe for concurrent use by multiple threads.
+// Scans a root again and again, on its own thread, and publishes each new catalog: by time and after hints of the
+// system (ScanSchedule), and on request. Safe for concurrent use by multiple threads.
 class CatalogWatcher {
  public:
-  // `current` holds the result of the first scan, with the same options. It and `metrics` must outlive the watcher.
+  // Starts. `current` holds the result of the first scan, with the same options. It and `metrics` must outlive the
+  // watcher.
   CatalogWatcher(std::string root, const WatchOptions& options, CurrentCatalog& current, Metrics& metrics);
   CatalogWatcher(const CatalogWatcher&) = delete;
   CatalogWatcher& operator=(const CatalogWatcher&) = delete;
-  // Ends a scan that is running.
+  // Cancels a running scan.
   ~CatalogWatcher();
 
-  // Scans as soon as it can be. Does not wait for it.
+  // Requests a scan as soon as possible. Does not wait for it.
   void Request();
 
  private:
-  using Clock = std::chrono::steady_clock;
+  using Clock = ScanSchedule::Clock;
 
   void Run();
-  // Waits until there is reason to scan. Returns false if there will be none, because the watcher is to end.
-  bool WaitForReason();
-  // Waits for a request, for the end, and with `hints` for a hint, but not longer than `until`.
+  // Waits until a scan is due. Returns false if the watcher ends.
+  bool WaitUntilDue();
+  // Waits until `until` for a request, for the end of the watcher, and, if `hints`, for a hint.
   void WaitForEvents(std::optional<Clock::time_point> until, bool hints);
   void Scan();
   // Watches the directories of the current catalog.
@@ -61,13 +62,12 @@ class CatalogWatcher {
   std::stop_source ending_;
 
   // Used by the thread only.
-  std::optional<DirectoryMonitor> watch_;
-  bool hinted_ = false;
-  Clock::duration scan_time_ = {};  // of the last scan
-  std::string watch_error_;
+  ScanSchedule schedule_;
+  std::optional<DirectoryMonitor> monitor_;
+  std::string monitor_error_;
   std::string scan_error_;
 
-  std::thread thread_;
+  std::thread thread_;  // the last member, so that it starts when all others are there
 };
 
 }  // namespace tensorferry::server

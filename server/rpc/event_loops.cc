@@ -23,10 +23,10 @@ void EventLoops::Start() {
 }
 
 void EventLoops::Stop() {
-  // A queue that is shut down takes no more operations, and what runs may still want to say how it ended.
+  // Queues accept no operations after their shutdown, and running calls still have to finish.
   for (int calls = calls_; calls > 0; calls = calls_) calls_.wait(calls);
   for (const auto& queue : queues_) queue->Shutdown();
-  // Without threads, whoever shuts a queue down empties it.
+  // Without threads, empties the queues here: gRPC requires that.
   for (std::size_t i = threads_.size(); i < queues_.size(); ++i) Run(*queues_[i]);
   for (std::thread& thread : threads_) thread.join();
 }

@@ -13,22 +13,21 @@
 
 namespace tensorferry::server {
 
-// The threads that drive gRPC, each with a completion queue of its own. gRPC gives every connection to one of them,
-// which then polls its socket, sends and hears what was sent, so that a stream never waits for another thread to take
-// over; with gRPC's own threads (the callback API) each message changes threads several times.
+// The threads that drive gRPC, each with its own completion queue. gRPC assigns every connection to one of them, which
+// polls its socket, sends, and handles the completions. Thus a stream never waits for another thread. With gRPC's own
+// threads (the callback API), each message changes threads several times.
 class EventLoops {
  public:
-  // What a completion queue hands back.
+  // The tag of an operation in a completion queue.
   class Event {
    public:
     virtual ~Event() = default;
-    // Runs on the queue's thread, which it must not hold up.
+    // Called when the operation is complete, on the queue's thread, which it must not block.
     virtual void Complete(bool ok) = 0;
-    // What gRPC is told to put into the queue.
     void* tag() { return this; }
   };
 
-  // Counts a call, asked for or running, until it is destroyed.
+  // Counts a call, requested or running, until it is destroyed.
   class CallTicket {
    public:
     explicit CallTicket(EventLoops& loops) : loops_(loops) { ++loops_.calls_; }
@@ -42,16 +41,16 @@ class EventLoops {
     EventLoops& loops_;
   };
 
-  // Adds `count` queues to the server that is being built. Must outlive it, and be stopped.
+  // Adds `count` queues to the server that `builder` builds. Must outlive that server, and must be stopped.
   EventLoops(grpc::ServerBuilder& builder, int count);
   EventLoops(const EventLoops&) = delete;
   EventLoops& operator=(const EventLoops&) = delete;
 
   const std::vector<std::unique_ptr<grpc::ServerCompletionQueue>>& queues() const { return queues_; }
 
-  // Starts the threads. The server runs.
+  // Starts the threads. Call when the server has started.
   void Start();
-  // Waits for the last call and ends the threads. Once, when the server has been shut down or could not be started.
+  // Waits for the last call and ends the threads. Call once, after the server was shut down or failed to start.
   void Stop();
 
  private:

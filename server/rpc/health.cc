@@ -20,67 +20,70 @@ constexpr int kServiceUnknown = 3;
 constexpr int kCheck = 0;
 constexpr int kWatch = 1;
 
-constexpr std::size_t kMaxRequestBytes = 4096;
+constexpr std::size_t kMaxHealthRequestBytes = 4096;
 
 }  // namespace
 
-// Tells one client what becomes of one service. Belongs to itself, like its call.
+// Reports the status of one service to one client, now and at each change. Self-owning, like its call.
 class HealthService::Watcher final : public StreamCall::Reactor {
  public:
   Watcher(HealthService& service, StreamCall& call, std::string name)
       : service_(service), call_(call), name_(std::move(name)) {
     call_.set_reactor(this);
-    const std::lock_guard lock(service_.mutex_);
+    const MutexLock lock(&service_.mutex_);
     service_.watchers_.insert(this);
     Update();
   }
 
-  // With the service's mutex held.
+  // Sends the status if it has changed. The caller holds the service's mutex; AssertHeld(), because the compiler cannot
+  // see that the mutexes of all watchers are one.
   void Update() {
+    service_.mutex_.AssertHeld();
     const auto known = service_.serving_.find(name_);
     const int status = known == service_.serving_.end() ? kServiceUnknown : known->second ? kServing : kNotServing;
-    if (writing_ || finished_ || status == told_) return;
+    if (writing_ || finished_ || status == sent_) return;
     Response response;
     response.set_value(status);
     bool own_buffer = false;
     grpc::SerializationTraits<Response>::Serialize(response, &message_, &own_buffer);
-    told_ = status;
+    sent_ = status;
     writing_ = true;
     call_.StartWrite(message_, {});
   }
 
   void OnWriteDone(bool) override {
-    const std::lock_guard lock(service_.mutex_);
+    const MutexLock lock(&service_.mutex_);
     writing_ = false;
     FinishIfCancelled();
     Update();
   }
 
   void OnCancel() override {
-    const std::lock_guard lock(service_.mutex_);
+    const MutexLock lock(&service_.mutex_);
     cancelled_ = true;
     FinishIfCancelled();
   }
 
   void OnDone() override {
     {
-      const std::lock_guard lock(service_.mutex_);
+      const MutexLock lock(&service_.mutex_);
       service_.watchers_.erase(this);
     }
     delete this;
   }
 
  private:
-  void FinishIfCancelled() {
+  void FinishIfCancelled() ABSL_EXCLUSIVE_LOCKS_REQUIRED(service_.mutex_) {
     if (!cancelled_ || writing_ || std::exchange(finished_, true)) return;
-    call_.Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the call was cancelled or its deadline passed"));
+    call_.Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the call was cancelled, or its deadline passed"));
   }
 
   HealthService& service_;
   StreamCall& call_;
   const std::string name_;
+  // Guarded by service_.mutex_.
   grpc::ByteBuffer message_;
-  int told_ = 0;
+  int sent_ = 0;
   bool writing_ = false;
   bool cancelled_ = false;
   bool finished_ = false;
@@ -117,16 +120,16 @@ void HealthService::Serve(EventLoops& loops) {
 }
 
 void HealthService::SetServing(std::string_view service, bool serving) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   serving_.find(service)->second = serving;
   for (Watcher* watcher : watchers_) watcher->Update();
 }
 
 grpc::Status HealthService::Check(const Request& request, Response& response) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   const auto known = serving_.find(request.value());
   if (known == serving_.end()) {
-    return {grpc::StatusCode::NOT_FOUND, fmt::format("there is no service {}", Quote(request.value()))};
+    return {grpc::StatusCode::NOT_FOUND, fmt::format("no service {}", Quote(request.value()))};
   }
   response.set_value(known->second ? kServing : kNotServing);
   return grpc::Status::OK;
@@ -135,7 +138,8 @@ grpc::Status HealthService::Check(const Request& request, Response& response) {
 void HealthService::Watch(StreamCall& call) {
   Request request;
   grpc::ByteBuffer bytes = call.request();
-  if (bytes.Length() > kMaxRequestBytes || !grpc::SerializationTraits<Request>::Deserialize(&bytes, &request).ok()) {
+  if (bytes.Length() > kMaxHealthRequestBytes ||
+      !grpc::SerializationTraits<Request>::Deserialize(&bytes, &request).ok()) {
     call.Finish({grpc::StatusCode::INVALID_ARGUMENT, "the request is not a HealthCheckRequest of at most 4096 bytes"});
     return;
   }

@@ -5,45 +5,48 @@
 #include <google/protobuf/wrappers.pb.h>
 #include <grpcpp/impl/codegen/service_type.h>
 
+#include <functional>
 #include <map>
-#include <mutex>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "lib/sync/mutex.h"
 #include "server/rpc/event_loops.h"
 #include "server/rpc/stream_call.h"
 #include "server/rpc/unary_call.h"
 
 namespace tensorferry::server {
 
-// grpc.health.v1, Check and Watch, on our own threads: gRPC's service would bring those of the callback API along,
-// which poll every connection, too (EventLoops). Safe for concurrent use by multiple threads.
+// grpc.health.v1 on the threads of EventLoops. gRPC's own health service would start the threads of the callback API,
+// which poll every connection, too. Safe for concurrent use by multiple threads.
 class HealthService final : public grpc::Service {
  public:
-  // What it is asked about; all of it is serving. Of other names it knows nothing.
+  // Reports all of `services` as serving, and other names as unknown.
   explicit HealthService(const std::vector<std::string>& services);
   ~HealthService() override;
 
-  // Answers the calls that come from now on, until the server is shut down.
+  // Answers calls until the server is shut down.
   void Serve(EventLoops& loops);
 
-  // `service` is one of those it knows.
+  // `service` must be one of the constructor's.
   void SetServing(std::string_view service, bool serving);
 
  private:
   class Watcher;
-  // Have the same bytes as HealthCheckRequest and HealthCheckResponse: field 1 is the service's name, or the status.
+  // Encoded like HealthCheckRequest and HealthCheckResponse: field 1 is the service's name, or the status.
   using Request = google::protobuf::StringValue;
   using Response = google::protobuf::Int32Value;
 
   grpc::Status Check(const Request& request, Response& response);
   void Watch(StreamCall& call);
 
-  std::mutex mutex_;
-  std::map<std::string, bool, std::less<>> serving_;  // guarded by mutex_, the names are not changed
-  std::set<Watcher*> watchers_;                       // guarded by mutex_
+  Mutex mutex_;
+  // By name; the names never change.
+  std::map<std::string, bool, std::less<>> serving_ ABSL_GUARDED_BY(mutex_);
+  std::set<Watcher*> watchers_ ABSL_GUARDED_BY(mutex_);
   const UnaryCall<Request, Response>::Method check_;
   const StreamCall::Method watch_;
 };

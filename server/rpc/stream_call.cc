@@ -4,7 +4,7 @@
 namespace tensorferry::server {
 
 void StreamCall::Await(const Method& method, EventLoops& loops, grpc::ServerCompletionQueue& queue) {
-  // It deletes itself.
+  // Self-owning.
   auto* call = new StreamCall(method, loops, queue);
   call->context_.AsyncNotifyWhenDone(call->ended_step_.tag());
   method.request(&call->context_, &call->request_, &call->writer_, &queue, &queue, call->requested_step_.tag());
@@ -15,7 +15,7 @@ StreamCall::StreamCall(const Method& method, EventLoops& loops, grpc::ServerComp
 
 void StreamCall::OnRequest(bool ok) {
   if (!ok) {
-    // The server is shut down; what was to be said at the end of the call will not come.
+    // The server is shut down. gRPC does not report the end of a call that never began.
     delete this;
     return;
   }
@@ -24,21 +24,21 @@ void StreamCall::OnRequest(bool ok) {
 }
 
 void StreamCall::StartWrite(const grpc::ByteBuffer& message, grpc::WriteOptions options) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   writer_.Write(message, options, written_step_.tag());
 }
 
 void StreamCall::WriteAndFinish(const grpc::ByteBuffer& message) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   writer_.WriteAndFinish(message, grpc::WriteOptions(), grpc::Status::OK, finished_step_.tag());
 }
 
 void StreamCall::Finish(const grpc::Status& status) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   writer_.Finish(status, finished_step_.tag());
 }
 
-void StreamCall::AwaitReturn() { const std::lock_guard lock(mutex_); }
+void StreamCall::AwaitReturn() { const MutexLock lock(&mutex_); }
 
 void StreamCall::OnWritten(bool ok) {
   AwaitReturn();
@@ -48,16 +48,16 @@ void StreamCall::OnWritten(bool ok) {
 void StreamCall::OnFinished(bool) {
   AwaitReturn();
   finished_ = true;
-  GoIfDone();
+  DeleteIfDone();
 }
 
 void StreamCall::OnEnded(bool) {
   ended_ = true;
   if (reactor_ != nullptr && !finished_ && context_.IsCancelled()) reactor_->OnCancel();
-  GoIfDone();
+  DeleteIfDone();
 }
 
-void StreamCall::GoIfDone() {
+void StreamCall::DeleteIfDone() {
   if (!finished_ || !ended_) return;
   if (reactor_ != nullptr) reactor_->OnDone();
   delete this;

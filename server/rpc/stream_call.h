@@ -9,38 +9,28 @@
 #include <grpcpp/support/status.h>
 
 #include <functional>
-#include <mutex>
 
+#include "lib/sync/mutex.h"
 #include "server/rpc/event_loops.h"
+#include "server/rpc/stream_writer.h"
 
 namespace tensorferry::server {
 
-// A call that is answered with a stream of messages, as bytes. Belongs to itself: asked for with Await, it exists until
-// it has ended.
-class StreamCall {
+// A call of gRPC's that is answered with a stream of messages. Self-owning: created by Await(), deletes itself when the
+// call ends.
+class StreamCall final : public StreamWriter {
  public:
-  // Hears what becomes of a call. What it is told comes from one thread, one after the other.
-  class Reactor {
-   public:
-    virtual ~Reactor() = default;
-    virtual void OnWriteDone(bool ok) = 0;
-    // The call was cancelled, or its deadline passed. It must be finished nonetheless.
-    virtual void OnCancel() = 0;
-    // It has ended, and the call is about to go.
-    virtual void OnDone() = 0;
-  };
-
-  // How the calls of a method come, and what is done with them.
+  // A method: the function that requests its next call, and the one that answers a call.
   struct Method {
     std::function<void(grpc::ServerContext*, grpc::ByteBuffer*, grpc::ServerAsyncWriter<grpc::ByteBuffer>*,
                        grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void*)>
         request;
-    // Has to see to it that the call is finished.
+    // Must cause the call to be finished.
     std::function<void(StreamCall&)> handle;
   };
 
-  // Asks for a call of the method, and for another whenever one has come, until the server is shut down. All must
-  // outlive that.
+  // Requests a call of the method, and the next one whenever one arrives, until the server is shut down. All arguments
+  // must outlive the server.
   static void Await(const Method& method, EventLoops& loops, grpc::ServerCompletionQueue& queue);
 
   StreamCall(const StreamCall&) = delete;
@@ -49,18 +39,16 @@ class StreamCall {
   grpc::ServerContext& context() { return context_; }
   const grpc::ByteBuffer& request() const { return request_; }
 
-  // To be said before anything is written, from within `handle`. The reactor must stay until OnDone.
-  void set_reactor(Reactor* reactor) { reactor_ = reactor; }
-  // Of which one may be under way at a time. `message` must stay until OnWriteDone. Safe to call from any thread.
-  void StartWrite(const grpc::ByteBuffer& message, grpc::WriteOptions options);
-  // Writes the last message and finishes with OK, which takes gRPC one step instead of two. `message` must stay until
-  // OnDone; otherwise as Finish.
-  void WriteAndFinish(const grpc::ByteBuffer& message);
-  // Once, when no write is under way; the call may be gone before this returns. Safe to call from any thread.
-  void Finish(const grpc::Status& status);
+  // To be called from within `handle`.
+  void set_reactor(Reactor* reactor) override { reactor_ = reactor; }
+  void StartWrite(const grpc::ByteBuffer& message, grpc::WriteOptions options) override;
+  void WriteAndFinish(const grpc::ByteBuffer& message) override;
+  void Finish(const grpc::Status& status) override;
+  void TryCancel() override { context_.TryCancel(); }
+  bool IsCancelled() const override { return context_.IsCancelled(); }
 
  private:
-  // Completes into a method of the call.
+  // Calls a method of the call when it completes.
   class Step final : public EventLoops::Event {
    public:
     Step(StreamCall& call, void (StreamCall::*step)(bool)) : call_(call), step_(step) {}
@@ -72,16 +60,16 @@ class StreamCall {
   };
 
   StreamCall(const Method& method, EventLoops& loops, grpc::ServerCompletionQueue& queue);
-  ~StreamCall() = default;
+  ~StreamCall() override = default;
 
-  // Another thread may still be in StartWrite or Finish when gRPC has done what it was told there.
+  // Waits until StartWrite() or Finish() has returned in another thread: gRPC may report their completion earlier.
   void AwaitReturn();
   void OnRequest(bool ok);
   void OnWritten(bool ok);
   void OnFinished(bool ok);
-  // gRPC is done with it: it was cancelled, or the client has the status.
+  // gRPC reports the end: the call was cancelled, or the client has the status.
   void OnEnded(bool ok);
-  void GoIfDone();
+  void DeleteIfDone();
 
   const EventLoops::CallTicket ticket_;
   const Method& method_;
@@ -91,7 +79,7 @@ class StreamCall {
   grpc::ByteBuffer request_;
   grpc::ServerAsyncWriter<grpc::ByteBuffer> writer_{&context_};
   Reactor* reactor_ = nullptr;
-  std::mutex mutex_;  // held while gRPC is told to write or to finish
+  Mutex mutex_;  // held while gRPC starts a write or the finish, guards no members
   bool finished_ = false;
   bool ended_ = false;
   Step requested_step_{*this, &StreamCall::OnRequest};

@@ -13,10 +13,12 @@
 
 namespace tensorferry::server {
 
-// A call with one message in and one out, answered at once. Belongs to itself, as StreamCall does.
+// A call with one request and one response, answered at once. Self-owning: created by Await(), deletes itself when the
+// RPC ends.
 template <typename Request, typename Response>
 class UnaryCall final : private EventLoops::Event {
  public:
+  // Requests and answers the calls of one RPC.
   struct Method {
     std::function<void(grpc::ServerContext*, Request*, grpc::ServerAsyncResponseWriter<Response>*,
                        grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void*)>
@@ -24,8 +26,8 @@ class UnaryCall final : private EventLoops::Event {
     std::function<grpc::Status(const grpc::ServerContext&, const Request&, Response&)> answer;
   };
 
-  // Asks for a call of the method, and for another whenever one has come, until the server is shut down. All must
-  // outlive that.
+  // Requests a call of the method, and the next one whenever one arrives, until the server is shut down. All arguments
+  // must outlive the server.
   static void Await(const Method& method, EventLoops& loops, grpc::ServerCompletionQueue& queue) {
     auto* call = new UnaryCall(method, loops, queue);
     method.request(&call->context_, &call->request_, &call->writer_, &queue, &queue, call->tag());

@@ -13,7 +13,7 @@
 namespace tensorferry::server {
 namespace {
 
-// The token of `Bearer TOKEN`; the scheme's name may be written in any case.
+// Returns the token of `Bearer TOKEN`, or nothing. The scheme may be in upper or lower case.
 std::optional<std::string_view> BearerToken(std::string_view authorization) {
   constexpr std::string_view kScheme = "bearer ";
   if (authorization.size() <= kScheme.size()) return std::nullopt;
@@ -45,24 +45,30 @@ Caller CallerOf(const grpc::ServerContextBase& context) {
 }
 
 absl::StatusOr<Permissions> Authorizer::Check(const Caller& caller) const {
+  const std::vector<std::string>& names = caller.certificate_names;
+  auto name = names.begin();
   if (!allowed_clients_.empty()) {
-    const std::vector<std::string>& names = caller.certificate_names;
-    if (std::ranges::find_first_of(names, allowed_clients_) == names.end()) {
-      return absl::PermissionDeniedError(fmt::format("the client certificate of {} is not one that may call",
-                                                     names.empty() ? "nobody" : Quote(names.front())));
+    name = std::ranges::find_first_of(names, allowed_clients_);
+    if (name == names.end()) {
+      return absl::PermissionDeniedError(
+          names.empty()
+              ? "no client certificate; --allowed-clients of the server requires one"
+              : fmt::format("client certificate {} is not in --allowed-clients of the server", Quote(names.front())));
     }
   }
-  if (tokens_ == nullptr) return Permissions(nullptr);
+  if (tokens_ == nullptr) return Permissions(nullptr, name == names.end() ? std::string() : *name);
   if (caller.authorization.empty()) {
-    return absl::UnauthenticatedError("a bearer token is needed (metadata \"authorization: Bearer TOKEN\")");
+    return absl::UnauthenticatedError(
+        "the server requires a bearer token (metadata \"authorization: Bearer TOKEN\"): --token-file FILE");
   }
-  // Two of them would leave open which one counts.
+  // Of two values, it would be unclear which one counts.
   const std::optional<std::string_view> token =
       caller.authorization.size() == 1 ? BearerToken(caller.authorization.front()) : std::nullopt;
-  if (!token) return absl::UnauthenticatedError("the metadata \"authorization\" is not one \"Bearer TOKEN\"");
+  if (!token) return absl::UnauthenticatedError("metadata \"authorization\" is not a single \"Bearer TOKEN\"");
   std::shared_ptr<const Grant> grant = tokens_->Current()->Find(*token);
-  if (grant == nullptr) return absl::UnauthenticatedError("the bearer token is not known");
-  return Permissions(std::move(grant));
+  if (grant == nullptr) return absl::UnauthenticatedError("unknown bearer token");
+  std::string client = grant->name();
+  return Permissions(std::move(grant), std::move(client));
 }
 
 }  // namespace tensorferry::server

@@ -14,9 +14,9 @@
 
 namespace tensorferry::server {
 
-// What a call says of who makes it.
+// The credentials of a call.
 struct Caller {
-  // The names in the client's certificate (subject alternative names, then the common name), if it had to show one.
+  // Names in the client's certificate: subject alternative names, then the common name. Empty without mutual TLS.
   std::vector<std::string> certificate_names;
   // The values of the metadata `authorization`.
   std::vector<std::string> authorization;
@@ -24,27 +24,31 @@ struct Caller {
 
 Caller CallerOf(const grpc::ServerContextBase& context);
 
-// Which models a caller may read.
+// The models that a caller may read, and the caller's name.
 class Permissions {
  public:
-  // nullptr: all of them.
-  explicit Permissions(std::shared_ptr<const Grant> grant) : grant_(std::move(grant)) {}
+  // `grant` nullptr: all models.
+  explicit Permissions(std::shared_ptr<const Grant> grant, std::string client = {})
+      : grant_(std::move(grant)), client_(std::move(client)) {}
 
   bool MayRead(std::string_view model) const { return grant_ == nullptr || grant_->MayRead(model); }
+  // Returns the name of the caller's token. Without tokens, a name in the certificate; without both, an empty string.
+  const std::string& client() const { return client_; }
 
  private:
   std::shared_ptr<const Grant> grant_;
+  std::string client_;
 };
 
-// Decides who may call, and what for. Safe for concurrent use by multiple threads.
+// Decides which callers may read which models. Safe for concurrent use by multiple threads.
 class Authorizer {
  public:
-  // `allowed_clients` are names in certificates, compared as they are; none: every client that got this far may call.
-  // No `tokens`: none is needed.
+  // `allowed_clients` are names in certificates, which must match exactly; empty: any. `tokens` nullptr: callers need
+  // no token.
   Authorizer(std::vector<std::string> allowed_clients, std::unique_ptr<TokenFile> tokens)
       : allowed_clients_(std::move(allowed_clients)), tokens_(std::move(tokens)) {}
 
-  // Errors: PERMISSION_DENIED: no name in the certificate is allowed; UNAUTHENTICATED: no token, or not one of ours.
+  // Errors: PERMISSION_DENIED: no name in the certificate is allowed; UNAUTHENTICATED: no token, or an unknown one.
   absl::StatusOr<Permissions> Check(const Caller& caller) const;
 
  private:

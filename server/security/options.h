@@ -12,14 +12,14 @@ struct TlsFiles {
   // The server's certificate chain, leaf first. Empty: no TLS.
   std::string certificate;
   std::string private_key;
-  // Authorities that must have signed the clients' certificates. Empty: clients need no certificate.
+  // CAs. Clients need a certificate from one of them. Empty: clients need no certificate.
   std::string client_ca;
 };
 
 // Options for who may connect and call.
 struct SecurityOptions {
   TlsFiles tls = {};
-  // Names in client certificates. Empty: every certificate of the client CA is accepted.
+  // Names in client certificates. Empty: every certificate of the client CAs is accepted.
   std::vector<std::string> allowed_clients = {};
   // File of bearer tokens. Empty: no tokens.
   std::string token_file;

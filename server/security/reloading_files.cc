@@ -8,15 +8,15 @@
 namespace tensorferry::server {
 
 std::optional<absl::StatusOr<ReloadingFiles::Contents>> ReloadingFiles::Poll() {
-  const auto now = std::chrono::steady_clock::now();
+  const ReloadTiming::Clock::time_point now = timing_.now();
   if (next_ && now < *next_) return std::nullopt;
-  next_ = now + interval_;
+  next_ = now + timing_.interval;
   absl::StatusOr<Contents> contents = Read();
   std::vector<SecretDigest> digests;
   if (contents.ok()) {
     for (const std::string& content : *contents) digests.emplace_back(content);
   } else {
-    // One that no file has: there are more of them than files.
+    // No contents equal this: there is one digest more than there are files.
     digests.assign(paths_.size() + 1, SecretDigest(std::string(contents.status().message())));
   }
   if (digests == seen_) return std::nullopt;

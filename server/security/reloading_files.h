@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,21 +14,28 @@
 
 namespace tensorferry::server {
 
-// Small files that are read again from time to time, and together. What is in them is compared, not their times: that
-// sees every change, whether a file was written in place, renamed, or is behind a link that now leads elsewhere (as in
-// a volume of Kubernetes). Not safe for concurrent use.
+// When files are read again.
+struct ReloadTiming {
+  using Clock = std::chrono::steady_clock;
+
+  // Time for which a change may remain unnoticed.
+  Clock::duration interval = std::chrono::seconds(1);
+  // For tests.
+  std::function<Clock::time_point()> now = Clock::now;
+};
+
+// Small files that are polled together. Compares contents, not times. Thus it notices every change: a write in place, a
+// rename, or a link that leads to another file, as in a volume of Kubernetes. Not safe for concurrent use.
 class ReloadingFiles {
  public:
   using Contents = std::vector<std::string>;
 
-  // How long a change may go unseen.
-  static constexpr std::chrono::milliseconds kInterval = std::chrono::seconds(1);
+  // Reads the files at most once per `timing.interval`. A file of more than `max_bytes` is an error.
+  ReloadingFiles(std::vector<std::string> paths, std::int64_t max_bytes, ReloadTiming timing = {})
+      : paths_(std::move(paths)), max_bytes_(max_bytes), timing_(std::move(timing)) {}
 
-  // Looks at the files at most once per `interval`. No file may have more than `max_bytes`.
-  ReloadingFiles(std::vector<std::string> paths, std::int64_t max_bytes, std::chrono::milliseconds interval = kInterval)
-      : paths_(std::move(paths)), max_bytes_(max_bytes), interval_(interval) {}
-
-  // The contents in the order of the paths, or why they cannot be read, if that is anything new; the first time it is.
+  // Returns the contents in the order of the paths, or the error of reading them. Returns nothing if the result is the
+  // same as before, or if it is not time to read.
   std::optional<absl::StatusOr<Contents>> Poll();
 
  private:
@@ -35,9 +43,9 @@ class ReloadingFiles {
 
   const std::vector<std::string> paths_;
   const std::int64_t max_bytes_;
-  const std::chrono::milliseconds interval_;
-  std::optional<std::chrono::steady_clock::time_point> next_;
-  // Digests, because the files hold secrets.
+  const ReloadTiming timing_;
+  std::optional<ReloadTiming::Clock::time_point> next_;
+  // Digests of the last result, because the files contain secrets.
   std::vector<SecretDigest> seen_;
 };
 

@@ -7,12 +7,12 @@
 
 namespace tensorferry::server {
 
-// What is kept of a secret: its SHA-256, enough to recognize it.
+// The SHA-256 of a secret: enough to recognize it.
 class SecretDigest {
  public:
   explicit SecretDigest(std::string_view secret);
 
-  // Takes the same time wherever the first difference is.
+  // Takes the same time for all digests.
   friend bool operator==(const SecretDigest& a, const SecretDigest& b);
 
  private:

@@ -14,18 +14,19 @@
 namespace tensorferry::server {
 namespace {
 
-// Plaintext happens on purpose only.
+// Refuses plaintext that was not asked for.
 absl::Status CheckPlaintext(const SecurityOptions& options, const std::string& listen) {
   if (!options.tls.certificate.empty() || options.insecure) return absl::OkStatus();
   if (!IsLoopback(listen)) {
-    return absl::InvalidArgumentError(fmt::format(
-        "cannot listen on {}: it is not a loopback address and there is no TLS (--tls-cert, --tls-key); say "
-        "--insecure to serve in plaintext to everybody who reaches it",
-        Quote(listen)));
+    return absl::InvalidArgumentError(
+        fmt::format("cannot listen on {}: not a loopback address, and no TLS; give --tls-cert and --tls-key, or "
+                    "--insecure to serve "
+                    "everybody in plaintext",
+                    Quote(listen)));
   }
   if (!options.token_file.empty()) {
     return absl::InvalidArgumentError(
-        "tokens would travel in plaintext: serve with TLS (--tls-cert, --tls-key), or say --insecure");
+        "tokens would be sent in plaintext; give --tls-cert and --tls-key, or --insecure to allow it");
   }
   return absl::OkStatus();
 }
@@ -36,7 +37,7 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> CredentialsFor(const Se
   return TlsCredentials(options.tls, metrics);
 }
 
-absl::StatusOr<std::unique_ptr<const Authorizer>> AccessFor(const SecurityOptions& options, Metrics& metrics) {
+absl::StatusOr<std::unique_ptr<const Authorizer>> AuthorizerFor(const SecurityOptions& options, Metrics& metrics) {
   std::unique_ptr<TokenFile> tokens;
   if (!options.token_file.empty()) {
     absl::StatusOr<std::unique_ptr<TokenFile>> opened = TokenFile::Open(options.token_file, metrics);
@@ -53,9 +54,9 @@ absl::StatusOr<Security> OpenSecurity(const SecurityOptions& options, const std:
   if (absl::Status status = CheckPlaintext(options, listen); !status.ok()) return status;
   absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> credentials = CredentialsFor(options, metrics);
   if (!credentials.ok()) return credentials.status();
-  absl::StatusOr<std::unique_ptr<const Authorizer>> access = AccessFor(options, metrics);
-  if (!access.ok()) return access.status();
-  return Security{.credentials = *std::move(credentials), .access = *std::move(access)};
+  absl::StatusOr<std::unique_ptr<const Authorizer>> authorizer = AuthorizerFor(options, metrics);
+  if (!authorizer.ok()) return authorizer.status();
+  return Security{.credentials = *std::move(credentials), .authorizer = *std::move(authorizer)};
 }
 
 }  // namespace tensorferry::server

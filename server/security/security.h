@@ -14,15 +14,16 @@
 
 namespace tensorferry::server {
 
-// What decides who reaches a server, and what for.
+// Authentication and authorization of a server's clients.
 struct Security {
   std::shared_ptr<grpc::ServerCredentials> credentials;
-  std::unique_ptr<const Authorizer> access;
+  std::unique_ptr<const Authorizer> authorizer;
 };
 
-// `listen` is the address that the server will listen on. `metrics` must outlive what it returns.
-// Errors: INVALID_ARGUMENT: a malformed address; one that is not loopback, or tokens, with neither TLS nor `insecure`;
-// a certificate, key or token file that is no good; those of reading the files.
+// Loads certificates and tokens. `listen` is the address that the server will listen on. `metrics` must outlive the
+// result.
+// Errors: INVALID_ARGUMENT: a malformed address, plaintext that needs `insecure`, an invalid certificate, key or token
+// file; those of reading the files.
 absl::StatusOr<Security> OpenSecurity(const SecurityOptions& options, const std::string& listen, Metrics& metrics);
 
 }  // namespace tensorferry::server

@@ -1,44 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gRPC's FileWatcherCertificateProvider would read the files, too. But in the version that we build on it drops a good
-// certificate before it tries the new one, so that two files that are replaced one after the other end all handshakes
-// until they fit again. The fetcher below is asked at each handshake and answers only with what was found good.
+// gRPC's FileWatcherCertificateProvider reloads files, too. But in the version that we build on it drops the valid
+// certificate before it validates the new one. If certificate and key are replaced one after the other, all handshakes
+// fail in between. gRPC calls the fetcher below at each handshake, and the fetcher returns validated files only.
 #include "server/security/tls.h"
 
 #include <fmt/format.h>
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
 
-#include <mutex>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "lib/sync/mutex.h"
 #include "lib/tls/pem.h"
 #include "server/log/log.h"
+#include "server/security/reloading_files.h"
 
 namespace tensorferry::server {
 namespace {
 
 std::string InUtc(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()); }
 
-// The key and the certificates to serve with. Safe for concurrent use by multiple threads.
+// The key and the certificates to serve. Safe for concurrent use by multiple threads.
 class CertificateSource {
  public:
-  CertificateSource(const TlsFiles& files, Metrics& metrics, std::chrono::milliseconds interval)
-      : paths_(files), metrics_(metrics), files_(PathsOf(files), kMaxPemBytes, interval) {}
+  CertificateSource(const TlsFiles& files, Metrics& metrics)
+      : paths_(files), metrics_(metrics), files_(PathsOf(files), kMaxPemBytes) {}
 
-  // What gRPC asks for at its start and before each handshake.
+  // gRPC calls this at its start and before each handshake.
   static grpc_ssl_certificate_config_reload_status Fetch(void* self, grpc_ssl_server_certificate_config** config) {
     return static_cast<CertificateSource*>(self)->Fetch(config);
   }
 
-  // Takes over what has changed, if anything has and is good.
+  // Loads the files if they have changed.
   absl::Status Update() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(&mutex_);
     return UpdateLocked();
   }
 
@@ -49,7 +52,7 @@ class CertificateSource {
     return paths;
   }
 
-  absl::Status UpdateLocked() {
+  absl::Status UpdateLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     std::optional<absl::StatusOr<ReloadingFiles::Contents>> contents = files_.Poll();
     if (!contents) return absl::OkStatus();
     if (!contents->ok()) return contents->status();
@@ -61,27 +64,29 @@ class CertificateSource {
       const Pem client_ca = {.path = paths_.client_ca, .text = (**contents)[2]};
       if (absl::Status status = CheckAuthorities(client_ca); !status.ok()) return status;
     }
-    LogInfo("certificate taken over", {{"file", paths_.certificate}, {"expires", InUtc(validity->not_after)}});
+    LogInfo(good_.empty() ? "certificate loaded" : "certificate reloaded",
+            {{"file", paths_.certificate}, {"expires", InUtc(validity->not_after)}});
     if (const absl::Time now = absl::Now(); now > validity->not_after || now < validity->not_before) {
-      LogWarning("the certificate is not valid now, clients will refuse it", {{"file", paths_.certificate},
-                                                                              {"begins", InUtc(validity->not_before)},
-                                                                              {"expires", InUtc(validity->not_after)}});
+      LogWarning("certificate not valid now, clients will reject it", {{"file", paths_.certificate},
+                                                                       {"begins", InUtc(validity->not_before)},
+                                                                       {"expires", InUtc(validity->not_after)}});
     }
     metrics_.set_certificate_expiry(absl::ToUnixSeconds(validity->not_after));
     good_ = **std::move(contents);
-    taken_ = false;
+    fetched_ = false;
     return absl::OkStatus();
   }
 
   grpc_ssl_certificate_config_reload_status Fetch(grpc_ssl_server_certificate_config** config) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(&mutex_);
     if (const absl::Status status = UpdateLocked(); !status.ok()) {
       metrics_.CountFault(Fault::kCertificate);
-      LogError("the certificates stay as they were", {{"file", paths_.certificate}, {"error", status}});
+      LogError("certificate files invalid, serving previous certificate",
+               {{"file", paths_.certificate}, {"error", status}});
     }
-    if (std::exchange(taken_, true)) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
+    if (std::exchange(fetched_, true)) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
     const grpc_ssl_pem_key_cert_pair pair = {.private_key = good_[1].c_str(), .cert_chain = good_[0].c_str()};
-    // gRPC insists on authorities, even where it then asks no client for a certificate: any will do.
+    // gRPC requires CAs even if it requests no client certificate: any will do.
     const std::string& authorities = paths_.client_ca.empty() ? good_[0] : good_[2];
     *config = grpc_ssl_server_certificate_config_create(authorities.c_str(), &pair, 1);
     return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
@@ -89,13 +94,15 @@ class CertificateSource {
 
   const TlsFiles paths_;
   Metrics& metrics_;
-  std::mutex mutex_;  // guards what follows
-  ReloadingFiles files_;
-  ReloadingFiles::Contents good_;
-  bool taken_ = false;  // gRPC has what is in good_
+  Mutex mutex_;
+  ReloadingFiles files_ ABSL_GUARDED_BY(mutex_);
+  // The last valid contents.
+  ReloadingFiles::Contents good_ ABSL_GUARDED_BY(mutex_);
+  // gRPC has good_.
+  bool fetched_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-// The C++ API has no fetcher; the C API does, and this is how a server gets at it.
+// Credentials with the fetcher of gRPC's C API; the C++ API has none.
 class FetchingCredentials final : public grpc::ServerCredentials {
  public:
   FetchingCredentials(std::unique_ptr<CertificateSource> source, grpc_ssl_client_certificate_request_type request)
@@ -107,7 +114,7 @@ class FetchingCredentials final : public grpc::ServerCredentials {
   FetchingCredentials& operator=(const FetchingCredentials&) = delete;
   ~FetchingCredentials() override { grpc_server_credentials_release(credentials_); }
 
-  // Tokens are looked at call by call (Authorizer).
+  // Not used: Authorizer checks the tokens of each call.
   void SetAuthMetadataProcessor(const std::shared_ptr<grpc::AuthMetadataProcessor>&) override {}
 
  private:
@@ -121,9 +128,8 @@ class FetchingCredentials final : public grpc::ServerCredentials {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TlsCredentials(const TlsFiles& files, Metrics& metrics,
-                                                                        std::chrono::milliseconds interval) {
-  auto source = std::make_unique<CertificateSource>(files, metrics, interval);
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TlsCredentials(const TlsFiles& files, Metrics& metrics) {
+  auto source = std::make_unique<CertificateSource>(files, metrics);
   if (absl::Status status = source->Update(); !status.ok()) return status;
   return std::make_shared<FetchingCredentials>(
       std::move(source), files.client_ca.empty() ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE

@@ -4,24 +4,19 @@
 
 #include <grpcpp/security/server_credentials.h>
 
-#include <chrono>
 #include <memory>
-#include <string>
 
 #include "absl/status/statusor.h"
 #include "server/metrics/metrics.h"
 #include "server/security/options.h"
-#include "server/security/reloading_files.h"
 
 namespace tensorferry::server {
 
-// Credentials for TLS 1.2 and 1.3 whose files may be replaced at any time: connections that are made from then on see
-// the new ones, those that are there stay. Where the files have become unreadable, or do not belong together, that is
-// logged and what was served before is served still. Must outlive the server that listens with them; `metrics` must
-// outlive both.
-// Errors: as CheckKeyPair and CheckAuthorities.
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TlsCredentials(
-    const TlsFiles& files, Metrics& metrics, std::chrono::milliseconds interval = ReloadingFiles::kInterval);
+// Returns credentials for TLS 1.2 and 1.3 whose files are reloaded when they change. New connections use the new files;
+// existing ones continue. If the files become unreadable, or do not match each other, logs the error and serves the
+// previous ones. The credentials must outlive the server that listens with them, and `metrics` must outlive both.
+// Errors: those of CheckKeyPair and CheckAuthorities.
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TlsCredentials(const TlsFiles& files, Metrics& metrics);
 
 }  // namespace tensorferry::server
 

@@ -13,17 +13,18 @@
 namespace tensorferry::server {
 
 absl::StatusOr<std::unique_ptr<TokenFile>> TokenFile::Open(const std::string& path, Metrics& metrics,
-                                                           std::chrono::milliseconds interval) {
-  std::unique_ptr<TokenFile> file(new TokenFile(path, metrics, interval));
+                                                           ReloadTiming timing) {
+  std::unique_ptr<TokenFile> file(new TokenFile(path, metrics, std::move(timing)));
+  const MutexLock lock(&file->mutex_);
   if (absl::Status status = file->Update(); !status.ok()) return status;
   return file;
 }
 
 std::shared_ptr<const TokenTable> TokenFile::Current() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   if (const absl::Status status = Update(); !status.ok()) {
     metrics_.CountFault(Fault::kTokens);
-    LogError("the tokens stay as they were", {{"file", path_}, {"error", status}});
+    LogError("token file invalid, accepting previous tokens", {{"file", path_}, {"error", status}});
   }
   return table_;
 }
@@ -40,8 +41,9 @@ absl::Status TokenFile::Update() {
     return absl::InvalidArgumentError(
         fmt::format("token file {}: {}", Quote(path_), std::string(table.status().message())));
   }
+  const bool first = table_ == nullptr;
   table_ = std::make_shared<const TokenTable>(*std::move(table));
-  LogInfo("tokens taken over", {{"file", path_}, {"tokens", table_->size()}});
+  LogInfo(first ? "tokens loaded" : "tokens reloaded", {{"file", path_}, {"tokens", table_->size()}});
   return absl::OkStatus();
 }
 

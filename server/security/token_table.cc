@@ -17,7 +17,7 @@ constexpr std::size_t kMaxTokenBytes = 1024;
 constexpr std::size_t kMaxTokens = 1'000;
 constexpr std::string_view kBlanks = " \t\r";
 
-// Takes the next word, or nothing, off `line`.
+// Removes the next word from `line` and returns it; at the end of the line, returns an empty one.
 std::string_view TakeWord(std::string_view& line) {
   line.remove_prefix(std::min(line.find_first_not_of(kBlanks), line.size()));
   const std::string_view word = line.substr(0, line.find_first_of(kBlanks));
@@ -30,14 +30,14 @@ bool IsTokenCharacter(char c) {
          std::string_view("-._~+/").find(c) != std::string_view::npos;
 }
 
-// Why it cannot be a token, or nothing.
+// Returns the reason why a word cannot be a token, or nothing.
 std::string_view TokenFault(std::string_view token) {
-  if (token.empty()) return "there is no token behind the name";
-  if (token.size() < kMinTokenBytes) return "the token has fewer than 16 characters";
-  if (token.size() > kMaxTokenBytes) return "the token has more than 1024 characters";
+  if (token.empty()) return "no token after the name";
+  if (token.size() < kMinTokenBytes) return "token has fewer than 16 characters";
+  if (token.size() > kMaxTokenBytes) return "token has more than 1024 characters";
   token = token.substr(0, token.find_last_not_of('=') + 1);
   if (!std::ranges::all_of(token, IsTokenCharacter)) {
-    return "the token has a character other than letters, digits and -._~+/ (and = at its end)";
+    return "token has a character other than letters, digits and -._~+/, and = at its end";
   }
   return {};
 }
@@ -49,7 +49,7 @@ bool Grant::MayRead(std::string_view model) const {
 }
 
 absl::StatusOr<TokenTable> TokenTable::Parse(std::string_view text) {
-  if (text.empty()) return absl::InvalidArgumentError("there is nothing in it");
+  if (text.empty()) return absl::InvalidArgumentError("the file is empty; to accept no token, write a comment line");
   TokenTable table;
   for (std::size_t number = 1; !text.empty(); ++number) {
     const std::size_t end = std::min(text.find('\n'), text.size());
@@ -62,15 +62,15 @@ absl::StatusOr<TokenTable> TokenTable::Parse(std::string_view text) {
     if (name.empty() || name.starts_with('#')) continue;
     const std::string_view token = TakeWord(line);
     if (const std::string_view fault = TokenFault(token); !fault.empty()) return error(fault);
-    if (table.Find(token) != nullptr) return error("its token stands in a line above, too");
+    if (table.Find(token) != nullptr) return error("duplicate token");
     std::vector<Glob> globs;
     for (std::string_view word = TakeWord(line); !word.empty(); word = TakeWord(line)) {
       absl::StatusOr<Glob> glob = Glob::Create(word);
-      if (!glob.ok()) return error(fmt::format("glob {} behind the token is malformed", globs.size() + 1));
+      if (!glob.ok()) return error(fmt::format("model glob {} is malformed", globs.size() + 1));
       globs.push_back(*std::move(glob));
     }
-    if (table.size() == kMaxTokens) return error(fmt::format("there are more than {} tokens", kMaxTokens));
-    table.entries_.push_back({SecretDigest(token), std::make_shared<Grant>(std::move(globs))});
+    if (table.size() == kMaxTokens) return error(fmt::format("more than {} tokens", kMaxTokens));
+    table.entries_.push_back({SecretDigest(token), std::make_shared<Grant>(std::string(name), std::move(globs))});
   }
   return table;
 }
@@ -78,7 +78,7 @@ absl::StatusOr<TokenTable> TokenTable::Parse(std::string_view text) {
 std::shared_ptr<const Grant> TokenTable::Find(std::string_view token) const {
   const SecretDigest wanted(token);
   std::shared_ptr<const Grant> found;
-  // To the end, so that the time does not tell how far down the list a token is.
+  // Compares all entries, so that the time does not reveal the place of a token.
   for (const Entry& entry : entries_) {
     if (entry.token == wanted) found = entry.grant;
   }

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "server/service/get_metadata.h"
-
 #include <fmt/format.h>
 
 #include <cstddef>
@@ -9,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "lib/text/quote.h"
+#include "server/service/handlers.h"
 #include "server/service/model_proto.h"
 #include "server/service/page.h"
 #include "server/stream/stream_plan.h"
@@ -16,9 +15,9 @@
 namespace tensorferry::server {
 namespace {
 
-// A page of files stays below this and one more such file, and so below the 4 MiB that gRPC clients accept.
+// The limit for one file's metadata. A page of files and one such file stay below the 4 MiB that gRPC clients accept.
 constexpr std::size_t kMaxMetadataBytes = 1 << 20;
-// The most that an entry of the map takes in addition to its key and value.
+// Upper bound of the bytes of a map's entry in addition to its key and value.
 constexpr std::size_t kEntryOverheadBytes = 18;
 
 v1::FileKind ToProto(ModelFile::Kind kind) {
@@ -33,7 +32,7 @@ v1::FileKind ToProto(ModelFile::Kind kind) {
   return v1::FILE_KIND_UNSPECIFIED;
 }
 
-// Adds the metadata, if it fits.
+// Adds the metadata if it is within the limit.
 void AddMetadata(const safetensors::Metadata& metadata, v1::ModelFile& file) {
   std::size_t size = 0;
   for (const auto& [key, value] : metadata) size += key.size() + value.size() + kEntryOverheadBytes;
@@ -52,7 +51,7 @@ absl::StatusOr<v1::GetMetadataResponse> GetMetadata(const Catalog& catalog, cons
   const absl::StatusOr<std::shared_ptr<const Model>> found = FindModel(catalog, request.model(), request.generation());
   if (!found.ok()) return found.status();
   if (!page->first() && page->generation() != (*found)->tree_digest()) {
-    return absl::AbortedError(fmt::format("model {} changed since the previous page; begin again with the first page",
+    return absl::AbortedError(fmt::format("model {}: changed since the previous page; begin again with the first page",
                                           Quote(request.model())));
   }
   v1::GetMetadataResponse response;

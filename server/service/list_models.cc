@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "server/service/list_models.h"
-
+#include "server/service/handlers.h"
 #include "server/service/model_proto.h"
 #include "server/service/page.h"
 

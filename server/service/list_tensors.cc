@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "server/service/list_tensors.h"
-
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -12,6 +11,7 @@
 #include "absl/status/status.h"
 #include "lib/text/glob.h"
 #include "lib/text/quote.h"
+#include "server/service/handlers.h"
 #include "server/service/model_proto.h"
 #include "server/service/page.h"
 #include "server/stream/stream_plan.h"
@@ -26,7 +26,7 @@ absl::StatusOr<v1::ListTensorsResponse> ListTensors(const Catalog& catalog, cons
   const Model& model = **found;
   if (!page->first() && page->generation() != model.generation()) {
     return absl::AbortedError(
-        fmt::format("model {}: the page before was of generation {}, now it is {}; begin again with the first page",
+        fmt::format("model {}: the previous page was of generation {}, now it is {}; begin again with the first page",
                     Quote(request.model()), Quote(page->generation()), model.generation()));
   }
   std::optional<Glob> glob;
@@ -38,7 +38,7 @@ absl::StatusOr<v1::ListTensorsResponse> ListTensors(const Catalog& catalog, cons
 
   v1::ListTensorsResponse response;
   response.set_generation(model.generation());
-  // Names with the prefix stand together. A page continues behind a name; the empty name is a name, too.
+  // Names with the prefix are contiguous. A page continues after a name, which may be the empty one.
   std::size_t index = model.LowerBound(request.prefix());
   if (!page->first()) {
     const std::size_t after = model.LowerBound(page->after());

@@ -10,10 +10,10 @@
 
 namespace tensorferry::server {
 
-// A model, or why it cannot be served, as the wire shows it.
+// Returns the message for a model, or for the reason why it cannot be served.
 v1::Model ToProto(std::string_view name, const Catalog::Entry& entry);
 
-// A tensor of a model as the wire shows it.
+// Returns the message for a tensor of a model.
 v1::Tensor ToProto(const Model::TensorRef& tensor);
 
 }  // namespace tensorferry::server

@@ -11,8 +11,8 @@
 namespace tensorferry::server {
 namespace {
 
-// A token is this, the generation, a colon and the name, any of which may be empty: an empty token asks for the first
-// page.
+// A token consists of this prefix, the generation, a colon and the name. Generation and name may be empty; without the
+// prefix, the token would be that of the first page.
 constexpr std::string_view kTokenPrefix = "after:";
 
 }  // namespace
@@ -25,10 +25,11 @@ absl::StatusOr<Page> Page::Create(std::int32_t page_size, std::string_view page_
   std::string token;
   if (!absl::WebSafeBase64Unescape({page_token.data(), page_token.size()}, &token) ||
       !token.starts_with(kTokenPrefix)) {
-    return absl::InvalidArgumentError("page_token is not one that this server gave");
+    return absl::InvalidArgumentError("page_token is not a next_page_token of this server");
   }
   const std::size_t colon = token.find(':', kTokenPrefix.size());
-  if (colon == std::string::npos) return absl::InvalidArgumentError("page_token is not one that this server gave");
+  if (colon == std::string::npos)
+    return absl::InvalidArgumentError("page_token is not a next_page_token of this server");
   page.first_ = false;
   page.generation_ = token.substr(kTokenPrefix.size(), colon - kTokenPrefix.size());
   page.after_ = token.substr(colon + 1);

@@ -11,23 +11,24 @@
 
 namespace tensorferry::server {
 
-// One page of a list that is ordered by name. A page ends after so many items or bytes, whichever comes first; the next
-// one begins behind the last name, so that pages neither overlap nor skip when the list changes in between.
+// One page of a list that is ordered by name. A page has a limit of items and of bytes. The next page begins after the
+// last name, so that pages neither overlap nor skip names if the list changes in between.
 class Page {
  public:
-  // Errors: INVALID_ARGUMENT: a negative size, or a token that MakeToken did not make.
+  // `page_size` is the limit of items; 0: the default. Errors: INVALID_ARGUMENT: a negative size, or a token that is
+  // not from MakeToken().
   static absl::StatusOr<Page> Create(std::int32_t page_size, std::string_view page_token);
 
-  // Whether the list continues from the start.
+  // Returns true if the page begins at the start of the list.
   bool first() const { return first_; }
-  // The name behind which the page begins, if it is not the first.
+  // Returns the name after which the page begins, if it is not the first.
   const std::string& after() const { return after_; }
-  // The generation that the token was made with, if any.
+  // Returns the generation of the token, if it has one.
   const std::string& generation() const { return generation_; }
   bool full() const { return items_left_ == 0 || bytes_left_ <= 0; }
   void Add(std::size_t item_bytes);
 
-  // The token for the page behind `last_name`. A generation is hexadecimal.
+  // Returns the token for the page after `last_name`. A generation is hexadecimal.
   static std::string MakeToken(std::string_view last_name, std::string_view generation = {});
 
  private:

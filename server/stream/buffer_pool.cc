@@ -12,7 +12,7 @@ std::shared_ptr<BufferPool> BufferPool::Create(std::size_t buffer_bytes) {
 std::shared_ptr<std::byte[]> BufferPool::Take() {
   std::unique_ptr<std::byte[]> buffer;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(&mutex_);
     ++taken_;
     if (!idle_.empty()) {
       buffer = std::move(idle_.back());
@@ -25,12 +25,12 @@ std::shared_ptr<std::byte[]> BufferPool::Take() {
 }
 
 std::size_t BufferPool::taken() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   return taken_;
 }
 
 void BufferPool::Return(std::unique_ptr<std::byte[]> buffer) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   --taken_;
   if (idle_.size() < kMaxIdle) idle_.push_back(std::move(buffer));
 }

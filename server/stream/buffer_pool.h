@@ -4,26 +4,29 @@
 
 #include <cstddef>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "lib/sync/mutex.h"
+
 namespace tensorferry::server {
 
-// Buffers of one size for what is not sent from the mapping, used again instead of freed: fresh ones of this size
-// would cost a page fault for every page. Safe for concurrent use by multiple threads.
+// Buffers of one size, for data that is not sent from a mapping. Reuses them, because a fresh buffer costs a page fault
+// for every page. Safe for concurrent use by multiple threads.
 class BufferPool : public std::enable_shared_from_this<BufferPool> {
  public:
   static std::shared_ptr<BufferPool> Create(std::size_t buffer_bytes);
 
-  // A buffer that returns to the pool with its last reference, which may outlive everything but the memory itself.
+  // Returns a buffer that goes back to the pool with its last reference, which may outlive all other references to the
+  // pool.
   std::shared_ptr<std::byte[]> Take();
-  // How many were taken and have not returned.
+  // The number of buffers in use.
   std::size_t taken() const;
   std::size_t buffer_bytes() const { return buffer_bytes_; }
 
  private:
-  // What idles beyond this is freed.
+  // Idle buffers beyond this number are freed.
   static constexpr std::size_t kMaxIdle = 16;
 
   explicit BufferPool(std::size_t buffer_bytes) : buffer_bytes_(buffer_bytes) {}
@@ -31,9 +34,9 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
   void Return(std::unique_ptr<std::byte[]> buffer);
 
   const std::size_t buffer_bytes_;
-  mutable std::mutex mutex_;
-  std::vector<std::unique_ptr<std::byte[]>> idle_;  // guarded by mutex_
-  std::size_t taken_ = 0;                           // guarded by mutex_
+  mutable Mutex mutex_;
+  std::vector<std::unique_ptr<std::byte[]>> idle_ ABSL_GUARDED_BY(mutex_);
+  std::size_t taken_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace tensorferry::server

@@ -7,8 +7,8 @@
 
 namespace tensorferry::server {
 
-// Counts the bytes of messages that were prepared and that gRPC has not released yet: what the clients make the server
-// hold, in its memory or in mappings that cannot go. Safe for concurrent use by multiple threads.
+// Counts the data of messages from the time they are made until gRPC releases them. That is the memory, in buffers and
+// in mappings, that clients make the server hold. Safe for concurrent use by multiple threads.
 class InFlightBytes {
  public:
   void Add(std::int64_t size_bytes) { bytes_.fetch_add(size_bytes, std::memory_order_relaxed); }

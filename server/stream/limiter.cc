@@ -6,14 +6,16 @@
 #include <string>
 #include <utility>
 
-#include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "lib/wire/retry_info.h"
 #include "server/log/log.h"
 
 namespace tensorferry::server {
 namespace {
 
-// About what a stream takes: sooner there is hardly room.
+constexpr absl::Duration kSweepInterval = absl::Seconds(1);
+
+// The usual duration of a stream: there is hardly room earlier.
 constexpr absl::Duration kRetryDelay = absl::Seconds(1);
 
 absl::Status Refused(const std::string& why) {
@@ -22,8 +24,15 @@ absl::Status Refused(const std::string& why) {
 
 }  // namespace
 
-StreamLimiter::StreamLimiter(const StreamLimits& limits)
-    : limits_(limits), thread_([this](const std::stop_token& stop) { Run(stop); }) {}
+StreamLimiter::StreamLimiter(const StreamLimits& limits, SteadyClock clock)
+    : limits_(limits), clock_(std::move(clock)), thread_([this] {
+        while (!stopping_.WaitForNotificationWithTimeout(kSweepInterval)) Sweep();
+      }) {}
+
+StreamLimiter::~StreamLimiter() {
+  stopping_.Notify();
+  thread_.join();
+}
 
 absl::StatusOr<StreamLimiter::Ticket> StreamLimiter::Admit() {
   Ticket ticket((++active_, active_));
@@ -43,27 +52,24 @@ bool StreamLimiter::ShortOfMemory() const {
 }
 
 void StreamLimiter::Watch(std::weak_ptr<Stream> stream) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   streams_.push_back(std::move(stream));
-}
-
-void StreamLimiter::Run(const std::stop_token& stop) {
-  std::unique_lock lock(mutex_);
-  while (!stop.stop_requested()) {
-    wake_.wait_for(lock, stop, kSweepInterval, [] { return false; });
-    lock.unlock();
-    Sweep();
-    lock.lock();
-  }
 }
 
 void StreamLimiter::EndAll(const absl::Status& error) {
   for (const std::shared_ptr<Stream>& stream : Running()) stream->End(error);
 }
 
+void StreamLimiter::Sweep() {
+  const SteadyTime now = clock_();
+  long cut = 0;
+  for (const std::shared_ptr<Stream>& stream : Running()) cut += stream->CutOff(limits_, now) ? 1 : 0;
+  if (cut > 0) LogWarning("streams are cut off: they stalled, or took too long", {{"streams", cut}});
+}
+
 std::vector<std::shared_ptr<StreamLimiter::Stream>> StreamLimiter::Running() {
   std::vector<std::shared_ptr<Stream>> streams;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   std::erase_if(streams_, [&](const std::weak_ptr<Stream>& watched) {
     std::shared_ptr<Stream> stream = watched.lock();
     if (stream == nullptr) return true;
@@ -71,13 +77,6 @@ std::vector<std::shared_ptr<StreamLimiter::Stream>> StreamLimiter::Running() {
     return false;
   });
   return streams;
-}
-
-void StreamLimiter::Sweep() {
-  const Clock::time_point now = Clock::now();
-  long cut = 0;
-  for (const std::shared_ptr<Stream>& stream : Running()) cut += stream->CutOff(limits_, now) ? 1 : 0;
-  if (cut > 0) LogWarning("streams are cut off: they stalled, or took too long", {{"streams", cut}});
 }
 
 }  // namespace tensorferry::server

@@ -3,41 +3,38 @@
 #define TENSORFERRY_SERVER_STREAM_LIMITER_H_
 
 #include <atomic>
-#include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
-#include <stop_token>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/notification.h"
+#include "lib/sync/mutex.h"
+#include "server/stream/clock.h"
 #include "server/stream/in_flight_bytes.h"
 #include "server/stream/options.h"
 
 namespace tensorferry::server {
 
-// Knows the streams that are running and what they hold: admits no more than there may be, and has those cut off that
-// take too long.
+// Enforces the limits of a server's streams: refuses streams beyond them, and cuts off streams that take too long.
 // Safe for concurrent use by multiple threads.
 class StreamLimiter {
  public:
-  using Clock = std::chrono::steady_clock;
-
-  // What the registry wants of a stream.
+  // A running stream, as the limiter sees it.
   class Stream {
    public:
     virtual ~Stream() = default;
-    // Ends the stream if it broke the limits by `now`. Says whether it has.
-    virtual bool CutOff(const StreamLimits& limits, Clock::time_point now) = 0;
-    // Ends the stream with this error as soon as what is being written has been, unless it ends already.
+    // Ends the stream if it exceeds the limits at `now`. Returns true if it did.
+    virtual bool CutOff(const StreamLimits& limits, SteadyTime now) = 0;
+    // Ends the stream with `error` after the write in flight, unless it ends already.
     virtual void End(const absl::Status& error) = 0;
   };
 
-  // Counts a stream until it is destroyed. Must not outlive the registry.
+  // Counts a stream until it is destroyed. Must not outlive the limiter.
   class Ticket {
    public:
     explicit Ticket(std::atomic<long>& count) : count_(&count) {}
@@ -51,39 +48,41 @@ class StreamLimiter {
     std::atomic<long>* count_;
   };
 
-  explicit StreamLimiter(const StreamLimits& limits);
+  // Sweeps every second on a thread of its own.
+  explicit StreamLimiter(const StreamLimits& limits, SteadyClock clock = SystemSteadyClock());
+  StreamLimiter(const StreamLimiter&) = delete;
+  StreamLimiter& operator=(const StreamLimiter&) = delete;
+  ~StreamLimiter();
 
-  // Errors: RESOURCE_EXHAUSTED, with the time after which to try again: there are as many streams as there may be, or
-  // they hold as much as they may.
+  // Errors: RESOURCE_EXHAUSTED with a retry delay: there are too many streams, or they hold too much data.
   absl::StatusOr<Ticket> Admit();
-  // What all streams hold. It may outlive the registry.
+
+  // Counts the data of all streams. May outlive the limiter.
   const std::shared_ptr<InFlightBytes>& in_flight_bytes() const { return in_flight_bytes_; }
-  // Whether streams are to keep no more ready than they need: they hold half of what they may.
+  // Returns true if the streams hold half of the data that they may hold: each should keep few messages ready.
   bool ShortOfMemory() const;
-  // Has the stream looked after for as long as it lives.
+
+  // Adds a stream to those that Sweep and EndAll visit, until it is destroyed.
   void Watch(std::weak_ptr<Stream> stream);
-  // Ends all that are running.
+  // Cuts off the streams that exceed the limits now.
+  void Sweep();
+  // Ends all running streams.
   void EndAll(const absl::Status& error);
 
-  // How many streams have not ended. Whoever reads 0 sees all that they did.
+  // The number of streams that have not ended. A caller that reads 0 sees all their effects.
   long active() const { return active_; }
 
  private:
-  // How often it looks, at most.
-  static constexpr std::chrono::milliseconds kSweepInterval = std::chrono::seconds(1);
-
-  void Run(const std::stop_token& stop);
-  void Sweep();
-  // Those that are watched and alive.
   std::vector<std::shared_ptr<Stream>> Running();
 
   const StreamLimits limits_;
+  const SteadyClock clock_;
   const std::shared_ptr<InFlightBytes> in_flight_bytes_ = std::make_shared<InFlightBytes>();
   std::atomic<long> active_ = 0;
-  std::mutex mutex_;
-  std::condition_variable_any wake_;
-  std::vector<std::weak_ptr<Stream>> streams_;  // guarded by mutex_
-  std::jthread thread_;                         // the last member, so that it ends first
+  Mutex mutex_;
+  std::vector<std::weak_ptr<Stream>> streams_ ABSL_GUARDED_BY(mutex_);
+  absl::Notification stopping_;
+  std::thread thread_;
 };
 
 }  // namespace tensorferry::server

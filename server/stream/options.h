@@ -8,27 +8,27 @@
 
 namespace tensorferry::server {
 
-// How files are read. kPreadCached is kPread of bytes in the page cache, and an error for others.
-enum class IoMode : char { kMmap, kPread, kPreadCached };
+// How streams read files: from a mapping, or into buffers.
+enum class IoMode : char { kMmap, kPread };
 
-// Limits of streams. 0 is no limit.
+// Limits of all streams of a server together, and of one of them; 0 is no limit.
 struct StreamLimits {
   int max_streams = 1024;
-  // Data in messages that gRPC has not released, over all streams.
+  // Data of all streams that gRPC has not released.
   std::int64_t max_in_flight_bytes = std::int64_t{1} << 30;
-  // Time for a client to read one message.
+  // Time in which a client must take a message.
   std::chrono::milliseconds stall_timeout = std::chrono::seconds(60);
+  // Time in which a stream must end.
   std::chrono::milliseconds max_duration = std::chrono::hours(24);
 };
 
-// Options of the streams of a server.
 struct StreamOptions {
   IoMode io = IoMode::kMmap;
   // Data in one message.
   std::size_t chunk_bytes = std::size_t{1} << 20;
-  // Threads that read from disk and prepare messages.
+  // Threads that read from disk and make messages.
   int workers = 16;
-  StreamLimits limits = {};
+  StreamLimits limits;
 };
 
 }  // namespace tensorferry::server

@@ -26,13 +26,13 @@ absl::StatusOr<SlicePlan> PlanSlice(const v1::Read& read, const safetensors::Ten
   return SlicePlan::Create(*spec, tensor.dtype, tensor.shape);
 }
 
-// The place of a tensor, which may be `guess`.
+// Returns the index of a tensor. Tries `guess` first.
 std::optional<std::size_t> FindTensor(const Model& model, std::string_view name, std::size_t guess) {
   if (guess < model.tensor_count() && model.tensor(guess).view.name == name) return guess;
   return model.Find(name);
 }
 
-// Limits a read to what it asked for and adds it.
+// Limits a read to the requested part of its result and adds it.
 absl::Status Add(PlannedRead read, std::int64_t read_offset, std::int64_t read_limit, StreamPlan& plan) {
   const std::int64_t size = read.slice.size_bytes();
   if (read_offset < 0 || read_limit < 0) {
@@ -61,7 +61,7 @@ absl::StatusOr<std::shared_ptr<const Model>> FindModel(const Catalog& catalog, c
                                         (*model)->generation(), Quote(generation)));
 }
 
-StreamPlan::StreamPlan(std::shared_ptr<const Model> whose) : model(std::move(whose)) {
+StreamPlan::StreamPlan(std::shared_ptr<const Model> served) : model(std::move(served)) {
   header.set_generation(model->generation());
   header.set_instance(model->instance());
 }

@@ -11,39 +11,40 @@ WorkerPool::WorkerPool(int thread_count) {
 
 WorkerPool::~WorkerPool() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(&mutex_);
     stopping_ = true;
   }
-  wake_.notify_all();
+  wake_.SignalAll();
   for (std::thread& thread : threads_) thread.join();
 }
 
 void WorkerPool::Schedule(std::function<void()> task) {
-  {
-    const std::lock_guard lock(mutex_);
-    tasks_.push_back(std::move(task));
-  }
-  wake_.notify_one();
+  const MutexLock lock(&mutex_);
+  tasks_.push_back(std::move(task));
+  // With the lock held: the task may release the last thing that keeps the pool alive.
+  wake_.Signal();
 }
 
 bool WorkerPool::has_spare_threads() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   return 4 * (running_ + tasks_.size()) < threads_.size();
 }
 
 void WorkerPool::Run() {
-  std::unique_lock lock(mutex_);
   while (true) {
-    wake_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
-    if (tasks_.empty()) return;
-    std::function<void()> task = std::move(tasks_.front());
-    tasks_.pop_front();
-    ++running_;
-    lock.unlock();
+    std::function<void()> task;
+    {
+      const MutexLock lock(&mutex_);
+      while (!stopping_ && tasks_.empty()) wake_.Wait(&mutex_);
+      if (tasks_.empty()) return;
+      task = std::move(tasks_.front());
+      tasks_.pop_front();
+      ++running_;
+    }
     task();
-    // What it held may be the last reference to much.
+    // The task may hold the last references to streams and files: they go without the lock.
     task = nullptr;
-    lock.lock();
+    const MutexLock lock(&mutex_);
     --running_;
   }
 }

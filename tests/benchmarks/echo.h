@@ -6,18 +6,18 @@
 
 namespace tensorferry::benchmarks {
 
-// What echo_worker asks echo_server for: the message is this, as it is in memory, and so is the answer the bytes.
+// The request of echo_worker to echo_server. The message is this struct as it is in memory; the response is the bytes.
 struct EchoRequest {
   std::int64_t offset = 0;
   std::int64_t size_bytes = 0;
 };
 
-// One message and the status at once, as a unary call is answered.
+// Responds with one message and the status together, like a unary call.
 inline constexpr char kUnaryEcho[] = "/tensorferry.benchmarks.Echo/Unary";
-// A stream of messages of up to this size, and the status when the last is written.
+// Responds with a stream of messages of up to kMessageBytes, and with the status after the last.
 inline constexpr char kStreamEcho[] = "/tensorferry.benchmarks.Echo/Stream";
 inline constexpr int kMessageBytes = 1 << 20;
-// What the worker takes, as our client does: a frame for each message.
+// The largest frame that the worker accepts. As in our client, a message fits into one frame.
 inline constexpr int kFrameBytes = 4 * kMessageBytes;
 
 }  // namespace tensorferry::benchmarks

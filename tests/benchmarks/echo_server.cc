@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// echo_server FILE: gives ranges of a file over bare gRPC: a completion queue and a thread, and nothing that is parsed,
-// looked up, checked or copied, set up as ours is. Prints its address.
+// echo_server FILE: serves ranges of a file over bare gRPC. Has one thread and one completion queue, and the settings
+// of our server. Parses, looks up, verifies and copies nothing. Prints its address.
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
@@ -30,7 +30,7 @@ struct Service {
   std::shared_ptr<const MappedFile> file;
 };
 
-// Belongs to itself: waits for a call, answers it and goes.
+// Self-owning: waits for a call, responds, and deletes itself when the call has ended.
 class Call {
  public:
   explicit Call(Service& service) : service_(service) {
@@ -59,7 +59,7 @@ class Call {
   }
 
  private:
-  // What is awaited.
+  // The last operation, whose event is awaited.
   enum class Step : char { kRequested, kRead, kWritten, kFinished };
 
   ~Call() = default;
@@ -85,7 +85,7 @@ class Call {
     }
   }
 
-  // The next message, while gRPC still has the one before.
+  // Writes the next message.
   void Send() {
     const std::span<const std::byte> next = rest_.first(std::min<std::size_t>(rest_.size(), kMessageBytes));
     rest_ = rest_.subspan(next.size());
@@ -109,7 +109,7 @@ class Call {
   grpc::GenericServerContext context_;
   grpc::GenericServerAsyncReaderWriter stream_{&context_};
   grpc::ByteBuffer message_;
-  std::span<const std::byte> rest_;  // of what was asked for
+  std::span<const std::byte> rest_;  // of the requested range
   Step step_ = Step::kRequested;
 };
 
@@ -134,7 +134,7 @@ int Main(const std::string& path) {
   new Call(service);
   void* tag = nullptr;
   bool ok = false;
-  // Until the process is ended.
+  // Runs until a signal ends the process.
   while (service.queue->Next(&tag, &ok)) static_cast<Call*>(tag)->Proceed(ok);
   return 0;
 }
@@ -147,7 +147,7 @@ int main(int argc, char** argv) {
     std::fputs("usage: echo_server FILE\n", stderr);
     return 2;
   }
-  // As in the programs that we ship.
+  // The settings of the programs that we ship.
   setenv("GRPC_POLL_STRATEGY", "poll", 0);
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   return tensorferry::benchmarks::Main(argv[1]);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// echo_worker ADDRESS RANGES unary|stream: takes ranges from echo_server, one call each, one after another, whenever
-// suite.py says so. RANGES is a file of lines: offset and size in bytes.
+// echo_worker ADDRESS RANGES unary|stream: reads ranges from echo_server, one call per range, one after the other, on
+// each command of suite.py. RANGES is a file with the offset and the size in bytes of a range on each line.
 #include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/generic/generic_stub.h>
@@ -30,7 +30,7 @@ class EchoClient {
   explicit EchoClient(const std::string& address)
       : stub_(grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), Arguments())) {}
 
-  // What is asked for lands at the beginning of `memory`, which becomes what is left of it.
+  // Copies the requested range to the beginning of `memory`, and removes that part from `memory`.
   grpc::Status Unary(const grpc::ByteBuffer& request, std::span<std::byte>& memory) {
     grpc::ClientContext context;
     grpc::Status status;
@@ -42,20 +42,20 @@ class EchoClient {
     return status.ok() ? Land(answer, memory) : status;
   }
 
-  // To gRPC's generic client a stream of answers is a call with messages both ways.
+  // As Unary. gRPC's generic client has no server streams, only calls with messages in both directions.
   grpc::Status Stream(const grpc::ByteBuffer& request, std::span<std::byte>& memory) {
     grpc::ClientContext context;
     context.set_initial_metadata_corked(true);
     const auto call = stub_.PrepareCall(&context, kStreamEcho, &queue_);
     char written = 0;
     char read = 0;
-    call->StartCall(nullptr);  // corked: it happens with the write, and has no event
+    call->StartCall(nullptr);  // corked: starts with the write and has no event
     call->WriteLast(request, grpc::WriteOptions(), &written);
     std::array<grpc::ByteBuffer, 2> messages;
     grpc::Status landed;
     call->Read(&messages[0], &read);
     for (std::size_t i = 0; Await(&read); ++i) {
-      // The next one, while this is copied.
+      // Reads the next message while this one is copied.
       call->Read(&messages[(i + 1) % 2], &read);
       if (landed.ok()) landed = Land(messages[i % 2], memory);
       messages[i % 2].Clear();
@@ -79,7 +79,8 @@ class EchoClient {
   static grpc::Status Land(const grpc::ByteBuffer& message, std::span<std::byte>& memory) {
     std::vector<grpc::Slice> slices;
     if (grpc::Status status = message.Dump(&slices); !status.ok()) return status;
-    if (message.Length() > memory.size()) return {grpc::StatusCode::INTERNAL, "more than was asked for"};
+    if (message.Length() > memory.size())
+      return {grpc::StatusCode::INTERNAL, "the server sent more bytes than requested"};
     for (const grpc::Slice& slice : slices) {
       std::memcpy(memory.data(), slice.begin(), slice.size());
       memory = memory.subspan(slice.size());
@@ -87,7 +88,7 @@ class EchoClient {
     return grpc::Status::OK;
   }
 
-  // Waits for an event, and takes what comes before it.
+  // Waits for an event, and discards those before it.
   bool Await(const void* event) {
     void* tag = nullptr;
     bool ok = false;
@@ -106,7 +107,7 @@ std::string Get(EchoClient& client, bool unary, const Range& range, std::span<st
   const grpc::ByteBuffer request(&slice, 1);
   const grpc::Status status = unary ? client.Unary(request, memory) : client.Stream(request, memory);
   if (!status.ok()) return status.error_message();
-  return memory.empty() ? "" : "less than was asked for";
+  return memory.empty() ? "" : "the server sent fewer bytes than requested";
 }
 
 int Main(const std::string& address, const std::string& ranges_path, bool unary) {
@@ -133,7 +134,7 @@ int main(int argc, char** argv) {
     std::fputs("usage: echo_worker ADDRESS RANGES unary|stream\n", stderr);
     return 2;
   }
-  // As in the programs that we ship.
+  // The settings of the programs that we ship.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   return tensorferry::benchmarks::Main(argv[1], argv[2], kind == "unary");
 }

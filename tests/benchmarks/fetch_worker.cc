@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// fetch_worker: fetches reads from a tensorferryd, as one plan or one after another, whenever suite.py says so.
+// fetch_worker: fetches reads from a tensorferryd, as one plan or one after the other, on each command of suite.py.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -48,14 +48,15 @@ int Main(int argc, char** argv) {
   ClientOptions options;
   std::string tls_ca;
   bool each = false;
-  CLI::App app("Fetches from a tensorferryd for the benchmark suite.", "fetch_worker");
-  app.add_option("--server", server, "The tensorferryd")->required();
-  app.add_option("--model", model, "The model")->required();
-  app.add_option("--reads", reads_path, "A file of lines: tensor, slice, result size in bytes, with tabs between")
+  CLI::App app("Fetch from a tensorferryd for the benchmark suite.", "fetch_worker");
+  app.add_option("--server", server, "Address of the tensorferryd")->required();
+  app.add_option("--model", model, "Name of the model")->required();
+  app.add_option("--reads", reads_path,
+                 "File with tensor, slice and result size in bytes on each line, separated by tabs")
       ->required();
-  app.add_option("--connections", options.connections, "Connections to the server; 0: automatic");
-  app.add_option("--tls-ca", tls_ca, "Use TLS, and trust the authorities in this PEM file; default: plaintext");
-  app.add_flag("--each", each, "One call for each read instead of one for all");
+  app.add_option("--connections", options.connections, "Connections to the server (0: automatic)");
+  app.add_option("--tls-ca", tls_ca, "Use TLS and trust the authorities in this PEM file (default: plaintext)");
+  app.add_flag("--each", each, "Use one call per read instead of one for all");
   CLI11_PARSE(app, argc, argv);
 
   std::size_t total_bytes = 0;
@@ -69,7 +70,7 @@ int Main(int argc, char** argv) {
   std::vector<Read> reads;
   reads.reserve(lines.size());
   return ServeRuns(total_bytes, [&](std::span<std::byte> memory, std::vector<double>& latencies) -> std::string {
-    // The memory is the same in every run: what to ask for is said once, as the other workers do.
+    // The memory is the same in every run. The reads are therefore created once, as in the other workers.
     for (const Line& line : std::span(lines).subspan(reads.size())) {
       Read read{.tensor = line.tensor, .into = memory.first(line.size_bytes)};
       memory = memory.subspan(line.size_bytes);
@@ -95,7 +96,7 @@ int Main(int argc, char** argv) {
 }  // namespace tensorferry::benchmarks
 
 int main(int argc, char** argv) {
-  // As in the programs that we ship.
+  // The settings of the programs that we ship.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   return tensorferry::benchmarks::Main(argc, argv);
 }

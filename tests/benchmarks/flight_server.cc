@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// flight_server FILE BATCH_BYTES: serves ranges of a mapped file over Arrow Flight without copying them; a ticket is
+// flight_server FILE BATCH_BYTES: serves ranges of a mapped file over Arrow Flight without copying them. A ticket is
 // "OFFSET SIZE". Prints its port.
 #include <arrow/api.h>
 #include <arrow/flight/api.h>
@@ -54,7 +54,7 @@ class Server final : public arrow::flight::FlightServerBase {
     std::istringstream fields(ticket.ticket);
     std::int64_t offset = 0;
     std::int64_t size = 0;
-    if (!(fields >> offset >> size)) return arrow::Status::Invalid("a ticket is \"OFFSET SIZE\"");
+    if (!(fields >> offset >> size)) return arrow::Status::Invalid("the ticket must be \"OFFSET SIZE\"");
     ARROW_ASSIGN_OR_RAISE(std::shared_ptr<arrow::Buffer> bytes, file_->ReadAt(offset, size));
     if (bytes->size() != size) return arrow::Status::Invalid("the range exceeds the file");
     *stream = std::make_unique<arrow::flight::RecordBatchStream>(

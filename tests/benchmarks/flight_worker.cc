@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// flight_worker PORT RANGES: takes ranges from flight_server, one call each, into memory of its own, whenever suite.py
-// says so. RANGES is a file of lines: offset and size in bytes.
+// flight_worker PORT RANGES: reads ranges from flight_server into its own memory, one call per range, on each command
+// of suite.py. RANGES is a file with the offset and the size in bytes of a range on each line.
 #include <arrow/api.h>
 #include <arrow/flight/api.h>
 
@@ -25,11 +25,11 @@ arrow::Status Get(arrow::flight::FlightClient& client, const Range& range, std::
     ARROW_ASSIGN_OR_RAISE(const arrow::flight::FlightStreamChunk chunk, stream->Next());
     if (chunk.data == nullptr) break;
     const auto size = static_cast<std::size_t>(chunk.data->num_rows());
-    if (size > memory.size()) return arrow::Status::Invalid("more than was asked for");
+    if (size > memory.size()) return arrow::Status::Invalid("the server sent more bytes than requested");
     std::memcpy(memory.data(), chunk.data->column_data(0)->GetValues<std::byte>(1), size);
     memory = memory.subspan(size);
   }
-  return memory.empty() ? arrow::Status::OK() : arrow::Status::Invalid("less than was asked for");
+  return memory.empty() ? arrow::Status::OK() : arrow::Status::Invalid("the server sent fewer bytes than requested");
 }
 
 arrow::Result<std::unique_ptr<arrow::flight::FlightClient>> Connect(int port) {

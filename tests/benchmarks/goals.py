@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the figures of a workload shall be."""
+"""The goals of a workload: figures and their limits."""
 
 import dataclasses
 import statistics
@@ -10,10 +10,9 @@ from measurement import Contender, cpu_ratio, percentile, ratio
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
-    """Where a figure of those who have been measured shall be: at least at `limit`, or at most; anywhere if there is
-    none."""
+    """A figure of the measured contenders and its limit, a minimum or, with `at_most`, a maximum. The limit is optional."""
     text: str
-    # None if someone it needs is missing.
+    # Returns None if a contender that it needs is missing.
     figure: Callable[[Sequence[Contender]], float | None]
     limit: float | None = None
     at_most: bool = False
@@ -39,17 +38,18 @@ def _of_two(ours: str, peer: str, figure: Callable[[Contender, Contender], float
 
 
 def as_fast(ours: str, peer: str, limit: float | None = None) -> Goal:
-    """That one is at least so many times as fast, in bytes, as another."""
+    """Requires that `ours` has at least `limit` times the rate of `peer`."""
     return Goal(f"{ours} / {peer}", _of_two(ours, peer, ratio), limit)
 
 
 def cpu_time(ours: str, peer: str, limit: float) -> Goal:
-    """That one takes at most so many times the CPU time of another."""
+    """Requires that `ours` takes at most `limit` times the CPU time of `peer`."""
     return Goal(f"CPU time: {ours} / {peer}", _of_two(ours, peer, cpu_ratio), limit, at_most=True)
 
 
 def latency(ours: str, peer: str, share: float, limit: float | None = None) -> Goal:
-    """That a percentile of one's latencies is at most so many times that of another's: the median over the rounds."""
+    """Requires that a percentile of the latencies of `ours` is at most `limit` times that of `peer`. Compares in each
+    round and takes the median."""
     def figure(a: Contender, b: Contender) -> float:
         return statistics.median(percentile(x.latencies, share) / percentile(y.latencies, share)
                                  for x, y in zip(a.samples, b.samples, strict=True))
@@ -57,7 +57,7 @@ def latency(ours: str, peer: str, share: float, limit: float | None = None) -> G
 
 
 def of_the_best(ours: str, all_of_us: Sequence[str], limit: float, called: str = "these") -> Goal:
-    """That one is at least so many times as fast as the fastest of several: the one with the best median."""
+    """Requires that `ours` has at least `limit` times the rate of the fastest of several, by their medians."""
     def figure(contenders: Sequence[Contender]) -> float | None:
         mine = find(contenders, ours)
         others = [other for name in all_of_us if (other := find(contenders, name))]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// header_worker FILE: opens, parses and validates a safetensors file whenever suite.py says so.
+// header_worker FILE: opens a safetensors file and validates its header on each command of suite.py.
 #include <cstdio>
 #include <string>
 

@@ -31,11 +31,11 @@ absl::Status SendAll(int socket, std::string_view text) {
   return absl::OkStatus();
 }
 
-// At least one byte, or an error.
+// Receives at least one byte, or returns an error.
 absl::StatusOr<std::size_t> Receive(int socket, std::span<std::byte> memory) {
   errno = 0;
   const ssize_t received = ::recv(socket, memory.data(), memory.size(), 0);
-  if (received <= 0) return Broken("cannot receive the answer");
+  if (received <= 0) return Broken("cannot receive the response");
   return static_cast<std::size_t>(received);
 }
 
@@ -72,7 +72,8 @@ absl::Status HttpConnection::Get(const std::string& path, std::int64_t offset, s
   std::size_t head_size = std::string_view::npos;
   std::string_view head;
   while (head_size == std::string_view::npos) {
-    if (buffered == buffer.size()) return absl::FailedPreconditionError("the answer's head is too long");
+    if (buffered == buffer.size())
+      return absl::FailedPreconditionError("the head of the response is longer than 8192 bytes");
     const auto received = Receive(socket_.get(), std::span(buffer).subspan(buffered));
     if (!received.ok()) return received.status();
     buffered += *received;
@@ -83,7 +84,7 @@ absl::Status HttpConnection::Get(const std::string& path, std::int64_t offset, s
   if (!head.starts_with("HTTP/1.1 206 ") ||
       head.find(fmt::format("\r\nContent-Length: {}\r\n", size)) == std::string_view::npos) {
     return absl::FailedPreconditionError(
-        fmt::format("GET {} was answered with \"{}\", not with {} bytes", path, head.substr(0, head.find('\r')), size));
+        fmt::format("GET {}: expected {} bytes, got \"{}\"", path, size, head.substr(0, head.find('\r'))));
   }
   std::size_t filled = std::min(buffered - (head_size + 4), memory.size());
   std::memcpy(memory.data(), buffer.data() + head_size + 4, filled);

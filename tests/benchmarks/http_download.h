@@ -12,15 +12,15 @@
 
 namespace tensorferry::benchmarks {
 
-// A kept connection to an HTTP/1.1 server that takes ranges of files with plain recv() calls: the least that a client
-// can do. Not safe for concurrent use.
+// A persistent connection to an HTTP/1.1 server. Receives ranges of files with plain recv() calls, the least work that
+// a client can do. Not safe for concurrent use.
 class HttpConnection {
  public:
-  // `address` is host:port. Errors: UNAVAILABLE.
+  // Connects to `address`, a host:port. Errors: INVALID_ARGUMENT: no port. UNAVAILABLE.
   static absl::StatusOr<HttpConnection> Open(const std::string& address);
 
   // Fills `memory` with the bytes of `path` from `offset` on.
-  // Errors: UNAVAILABLE: the connection broke; FAILED_PRECONDITION: the server did not answer with exactly that range.
+  // Errors: UNAVAILABLE: the connection broke. FAILED_PRECONDITION: the response is not exactly that range.
   absl::Status Get(const std::string& path, std::int64_t offset, std::span<std::byte> memory);
 
  private:

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// http_worker: takes ranges of a file from an HTTP server, one request each over kept connections, whenever suite.py
-// says so.
+// http_worker: downloads ranges of a file from an HTTP server, one request per range over persistent connections, on
+// each command of suite.py.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <mutex>
 #include <span>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "lib/sync/mutex.h"
 #include "tests/benchmarks/http_download.h"
 #include "tests/benchmarks/ranges.h"
 #include "tests/benchmarks/worker.h"
@@ -18,7 +18,7 @@
 namespace tensorferry::benchmarks {
 namespace {
 
-// Gets the ranges one after another over one connection.
+// Downloads the ranges one after the other over one connection.
 std::string GetAll(HttpConnection& connection, const std::string& url, std::span<const Range> ranges,
                    std::span<std::byte> memory, std::vector<double>& latencies) {
   for (const Range& range : ranges) {
@@ -35,11 +35,12 @@ int Main(int argc, char** argv) {
   std::string url;
   std::string ranges_path;
   std::size_t connection_count = 1;
-  CLI::App app("Takes ranges of a file from an HTTP server for the benchmark suite.", "http_worker");
-  app.add_option("--server", server, "The HTTP server, host:port")->required();
-  app.add_option("--url", url, "The path of the file")->required();
-  app.add_option("--ranges", ranges_path, "A file of lines: offset and size in bytes")->required();
-  app.add_option("--connections", connection_count, "Connections, each with a thread and its part of the ranges")
+  CLI::App app("Download ranges of a file from an HTTP server for the benchmark suite.", "http_worker");
+  app.add_option("--server", server, "Address of the HTTP server, host:port")->required();
+  app.add_option("--url", url, "Path of the file")->required();
+  app.add_option("--ranges", ranges_path, "File with the offset and size in bytes of a range on each line")->required();
+  app.add_option("--connections", connection_count,
+                 "Connections, each with its own thread and an equal part of the ranges")
       ->check(CLI::Range(1, 64));
   CLI11_PARSE(app, argc, argv);
 
@@ -56,7 +57,7 @@ int Main(int argc, char** argv) {
   }
   return ServeRuns(total_bytes, [&](std::span<std::byte> memory, std::vector<double>& latencies) {
     if (connections.size() == 1) return GetAll(connections[0], url, ranges, memory, latencies);
-    std::mutex mutex;
+    Mutex mutex;
     std::string failed;
     std::vector<std::jthread> threads;
     for (std::size_t i = 0; i < connections.size(); ++i) {
@@ -65,7 +66,7 @@ int Main(int argc, char** argv) {
       threads.emplace_back([&, i, mine = std::span(ranges).subspan(begin, end - begin)] {
         std::vector<double> own;
         std::string error = GetAll(connections[i], url, mine, memory, own);
-        const std::lock_guard lock(mutex);
+        const MutexLock lock(&mutex);
         latencies.insert(latencies.end(), own.begin(), own.end());
         if (!error.empty()) failed = std::move(error);
       });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// json_parsers: parses a generated header of about 10 MB with our parser, and with RapidJSON and simdjson into a plain
-// vector without any of our validation, in turns. Each parse is cold, with a new parser: a server parses a header once.
+// json_parsers: parses a generated header of about 10 MB with our parser, RapidJSON and simdjson, in turns. The latter
+// two fill a plain vector and validate nothing. Each parse uses a new parser, because a server parses a header once.
 #include <fmt/format.h>
 #include <rapidjson/memorystream.h>
 #include <rapidjson/reader.h>
@@ -40,7 +40,7 @@ struct Entry {
 };
 using Entries = std::vector<Entry>;
 
-// Names and sizes as those of a large mixture of experts.
+// Generates a header with the names and sizes of a large mixture of experts.
 std::string GenerateHeader(std::int64_t& data_size_bytes) {
   std::string json = R"({"__metadata__":{"format":"pt"})";
   data_size_bytes = 0;
@@ -56,7 +56,7 @@ std::string GenerateHeader(std::int64_t& data_size_bytes) {
   return json + "}";
 }
 
-// Collects the fields of well-formed headers from RapidJSON's events.
+// Collects the fields of a well-formed header from RapidJSON's events.
 class Collector : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Collector> {
  public:
   bool StartObject() {
@@ -106,7 +106,7 @@ class Collector : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Collect
   int offsets_ = 0;
 };
 
-// As our parser uses it: iterative, and checking that strings are UTF-8.
+// Uses RapidJSON as our parser does: iteratively, with validation of UTF-8.
 std::optional<Entries> ParseWithRapidJson(const std::string& json) {
   Collector collector;
   rapidjson::Reader reader;
@@ -120,7 +120,7 @@ bool AddEntry(std::string_view name, simdjson::dom::element value, Entries& entr
   Entry entry;
   entry.name = name;
   std::string_view dtype;
-  // Named, for in this version of simdjson a loop over a temporary's value reads what is gone.
+  // Named variables, because in this version of simdjson a loop over a temporary's value reads freed memory.
   simdjson::dom::array shape;
   simdjson::dom::array offsets;
   if (value["dtype"].get(dtype) != simdjson::SUCCESS || value["shape"].get(shape) != simdjson::SUCCESS ||
@@ -140,7 +140,7 @@ bool AddEntry(std::string_view name, simdjson::dom::element value, Entries& entr
   return true;
 }
 
-// The padding that simdjson wants is there already: whoever reads a file can read it into padded memory.
+// Takes padded text, so that the padding is not measured: a reader of files can read into padded memory.
 std::optional<Entries> ParseWithSimdjson(const simdjson::padded_string& json) {
   simdjson::dom::parser parser;
   simdjson::dom::object object;
@@ -154,7 +154,7 @@ std::optional<Entries> ParseWithSimdjson(const simdjson::padded_string& json) {
 
 struct Contender {
   std::string name;
-  // Whether it parsed all tensors.
+  // Returns true if it parsed all tensors.
   std::function<bool()> parse;
   std::vector<double> milliseconds = {};
 };

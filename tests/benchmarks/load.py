@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clients that keep a server busy: beside somebody who is measured, or as what is measured."""
+"""Clients that keep a server busy, while a contender is measured or as the contender itself."""
 
 import concurrent.futures
 import math
@@ -10,15 +10,15 @@ from collections.abc import Callable, Sequence
 from measurement import Sample
 from processes import Process, Server, private_bytes, usage_of
 
-# Until everyone is at work.
+# The time until all clients are busy.
 WARM_UP_SECONDS = 0.5
-# In which bytes are counted: 64 clients on two cores get a hundred messages each.
+# The time in which bytes are counted. 64 clients on two cores get a hundred messages each.
 WINDOW_SECONDS = 3.0
 BETWEEN_LOOKS_SECONDS = 0.02
 
 
 class Load:
-    """Workers (worker.h) that run again and again."""
+    """Workers (worker.h) that run repeatedly."""
 
     def __init__(self, workers: Sequence[Process], size_bytes: int) -> None:
         self._workers = workers
@@ -26,11 +26,11 @@ class Load:
         self._seconds: list[float] = []
 
     def rate(self) -> float:
-        """Bytes per second of all workers together, while they were at it."""
+        """Returns the bytes per second of all workers together while they ran."""
         return len(self._workers) * self._size_bytes * len(self._seconds) / sum(self._seconds)
 
     def keep_up(self, stop: threading.Event) -> None:
-        """Runs them until `stop`, each to the end of what it has begun."""
+        """Runs the workers until `stop`. Each finishes the run that it has begun."""
         with concurrent.futures.ThreadPoolExecutor(len(self._workers)) as pool:
             for running in [pool.submit(self._repeat, worker, stop) for worker in self._workers]:
                 running.result()
@@ -40,8 +40,8 @@ class Load:
             self._seconds.append(float(worker.ask("run").split()[0]))
 
 
-def beside(load: Load, run: Callable[[], Sample]) -> Callable[[], Sample]:
-    """`run` while the load does its work."""
+def under_load(load: Load, run: Callable[[], Sample]) -> Callable[[], Sample]:
+    """Returns `run` with the load running at the same time."""
     def loaded() -> Sample:
         stop = threading.Event()
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -58,24 +58,24 @@ def beside(load: Load, run: Callable[[], Sample]) -> Callable[[], Sample]:
 
 
 class Crowd:
-    """Clients (loop_worker.cc), each a process, that fetch the same tensor from one server at the same time."""
+    """Clients (loop_worker.cc) that fetch the same tensor from one server at the same time. Each is a process."""
 
     def __init__(self, clients: Sequence[Process], server: Server, tensor_bytes: int) -> None:
         self._clients = clients
         self._server = server
         self._tensor_bytes = tensor_bytes
-        # How many times as much as the slowest client the fastest one got, in each round.
+        # The bytes of the fastest client divided by those of the slowest, in each round.
         self.spreads: list[float] = []
-        # The most private memory that the server had while they fetched.
+        # The largest private memory of the server during the fetches.
         self.private_bytes = 0
 
     def run(self) -> Sample:
-        """How long one tensor for each of them takes at the rate that all of them had together in a window of time; a
-        latency is how long it takes at the rate that one of them had."""
+        """Counts bytes in a window of time. Returns the seconds of one tensor per client at the rate of all clients
+        together. A latency is the seconds of one tensor at the rate of one client."""
         begin = time.monotonic() + WARM_UP_SECONDS
         end = begin + WINDOW_SECONDS
         for client in self._clients:
-            client.tell(f"{begin:.9f} {end:.9f}")
+            client.send(f"{begin:.9f} {end:.9f}")
         time.sleep(max(0.0, begin - time.monotonic()))
         pids = [client.popen.pid for client in self._clients]
         client_before, server_before = usage_of(pids), usage_of(self._server.pids)
@@ -85,7 +85,7 @@ class Crowd:
         client_used, server_used = usage_of(pids) - client_before, usage_of(self._server.pids) - server_before
         got = [int(client.read_line()) for client in self._clients]
         if min(got) == 0:
-            print("a client got nothing")
+            print("a client received no bytes in the window")
         self.spreads.append(max(got) / min(got) if min(got) else math.inf)
         wanted = self._tensor_bytes * len(got)
         share = wanted / sum(got)

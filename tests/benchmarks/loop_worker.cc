@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// loop_worker: one client of many. Reads lines "BEGIN END" from stdin, seconds of a monotonic clock; fetches a tensor
-// over and over until END, and answers with how many bytes of it came from BEGIN to END.
+// loop_worker: one client of many. For each line "BEGIN END" on stdin, in seconds of a monotonic clock, fetches a
+// tensor repeatedly until END. Prints the number of bytes that arrived between BEGIN and END.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -21,10 +21,10 @@
 namespace tensorferry::benchmarks {
 namespace {
 
-// Larger than what a core has of the caches, and small enough for 64 of them.
+// Larger than a core's caches, and small enough for 64 clients.
 constexpr std::size_t kRingBytes = 32 << 20;
 
-// A sink of any size, in memory that is written again and again. Counts the bytes that arrive within a window of time.
+// A sink of any size that writes to a ring of memory. Counts the bytes that arrive within a window of time.
 class CountingRing final : public Sink {
  public:
   CountingRing(std::span<std::byte> memory, std::int64_t size_bytes) : ring_(memory), size_bytes_(size_bytes) {}
@@ -69,18 +69,18 @@ int Main(int argc, char** argv) {
   std::string server;
   std::string model;
   std::string tensor;
-  CLI::App app("Fetches a tensor over and over for the benchmark suite.", "loop_worker");
-  app.add_option("--server", server, "The tensorferryd")->required();
-  app.add_option("--model", model, "The model")->required();
-  app.add_option("--tensor", tensor, "The tensor")->required();
+  CLI::App app("Fetch a tensor repeatedly for the benchmark suite.", "loop_worker");
+  app.add_option("--server", server, "Address of the tensorferryd")->required();
+  app.add_option("--model", model, "Name of the model")->required();
+  app.add_option("--tensor", tensor, "Name of the tensor")->required();
   CLI11_PARSE(app, argc, argv);
 
-  // The ring is written by one thread.
+  // One connection, because only one thread may write to the ring.
   const auto client = Client::Connect({server}, {.connections = 1});
   if (!client.ok()) return Fail(client.status());
   const auto info = client->GetTensorInfo(model, tensor);
   if (!info.ok()) return Fail(info.status());
-  // Not zero, so that the pages are there.
+  // Not zero, so that the pages are faulted in.
   std::vector<std::byte> memory(kRingBytes, std::byte{0xA5});
   CountingRing ring(memory, info->size_bytes);
   const Read read{.tensor = tensor, .into = &ring};
@@ -104,7 +104,7 @@ int Main(int argc, char** argv) {
 }  // namespace tensorferry::benchmarks
 
 int main(int argc, char** argv) {
-  // As in the programs that we ship.
+  // The settings of the programs that we ship.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   return tensorferry::benchmarks::Main(argc, argv);
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Contenders that take turns, and the tables that come of it."""
+"""Contenders that take turns, and tables of their results."""
 
 import dataclasses
 import statistics
@@ -11,7 +11,7 @@ from processes import Process, Usage, usage_of
 
 @dataclasses.dataclass
 class Sample:
-    """What one round took."""
+    """The measurements of one round."""
     seconds: float
     client: Usage = Usage()
     server: Usage = Usage()
@@ -20,10 +20,10 @@ class Sample:
 
 @dataclasses.dataclass
 class Contender:
-    """One of those that do the same work."""
+    """One of several programs that do the same work."""
     name: str
     run: Callable[[], Sample]
-    # What landed in the memory of its client, to compare; none where nothing lands.
+    # Returns the checksum of the client's memory, to compare; None if no bytes arrive.
     check: Callable[[], str] | None = None
     size_bytes: int = 0
     samples: list[Sample] = dataclasses.field(default_factory=list)
@@ -33,7 +33,7 @@ class Contender:
 
 
 def measure(process: Process, pids: Sequence[int], repeats: int = 1) -> Sample:
-    """What a run of a worker (worker.h) takes, on the average of `repeats`; `pids` are its server's."""
+    """Returns the average of `repeats` runs of a worker (worker.h). `pids` are the processes of its server."""
     total = Sample(0.0)
     before = usage_of(pids)
     for _ in range(repeats):
@@ -47,8 +47,8 @@ def measure(process: Process, pids: Sequence[int], repeats: int = 1) -> Sample:
 
 
 def worker(name: str, command: Sequence[object], pids: Sequence[int], size_bytes: int, repeats: int = 1) -> Contender:
-    """A contender whose client is a worker: in each round another process, which an untimed run makes warm. For in which
-    of its ways an allocator gives memory back, and so how fast a client is, a process decides for good in its first run.
+    """Returns a contender whose client is a worker. Each round uses a new process, warmed by an untimed run: the first
+    run of a process decides how its allocator returns memory, and so how fast the client is.
     """
     def check() -> str:
         with Process(command) as process:
@@ -63,22 +63,23 @@ def worker(name: str, command: Sequence[object], pids: Sequence[int], size_bytes
 
 
 def take_turns(contenders: Sequence[Contender], rounds: int) -> None:
-    """Measures everyone once a round, after all landed the same; whoever goes second may find caches warmer, so the order turns."""
+    """Compares the received bytes of all contenders, and then measures each once per round. The order rotates, because
+    the second contender may find warmer caches."""
     landed = {contender.name: contender.check() for contender in contenders if contender.check}
     by_size = {contender.name: contender.size_bytes for contender in contenders}
     for size in set(by_size.values()):
         of_size = {name: crc for name, crc in landed.items() if by_size[name] == size}
         if len(set(of_size.values())) > 1:
-            raise RuntimeError(f"not all landed the same bytes: {of_size}")
+            raise RuntimeError(f"the contenders did not receive the same bytes: {of_size}")
     for turn in range(rounds):
         for i in range(len(contenders)):
             contender = contenders[(i + turn) % len(contenders)]
             contender.samples.append(contender.run())
-            time.sleep(0.02)  # so that what one left undone is not the next one's
+            time.sleep(0.02)  # lets deferred work of one contender finish before the next
 
 
 def cpu_ratio(ours: Contender, peer: Contender) -> float:
-    """How many times the CPU time, of client and server for a byte: the median over the rounds."""
+    """Returns the ratio of the CPU time of client and server per byte: the median over the rounds."""
     def spent(contender: Contender) -> list[float]:
         return [(sample.client.cpu_seconds + sample.server.cpu_seconds) / contender.size_bytes for sample in contender.samples]
     return statistics.median(a / b for a, b in zip(spent(ours), spent(peer), strict=True))
@@ -107,6 +108,6 @@ def print_table(contenders: Sequence[Contender]) -> None:
 
 
 def ratio(ours: Contender, peer: Contender) -> float:
-    """How many times as fast, in bytes or, where there are none, in runs: the median over the rounds."""
+    """Returns the ratio of the rates in bytes, or in runs if there are no bytes: the median over the rounds."""
     scale = ours.size_bytes / peer.size_bytes if peer.size_bytes else 1.0
     return scale * statistics.median(b.seconds / a.seconds for a, b in zip(ours.samples, peer.samples, strict=True))

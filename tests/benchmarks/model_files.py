@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files that the benchmarks serve. They are kept for the next run."""
+"""The files that the benchmarks serve. They stay for the next run."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ WIDTHS = {"U8": 1, "BF16": 2}
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """What is to be written, and once it is, where it begins in its file."""
+    """A tensor to write. `offset` is its place in the file once it is written."""
     name: str
     dtype: str
     shape: tuple[int, ...]
@@ -39,7 +39,7 @@ class ModelFile:
 
 
 def write_model(path: pathlib.Path, tensors: Iterable[Tensor], *, sparse: bool = False) -> ModelFile:
-    """Writes a safetensors file unless it is there; of random bytes, or of none at all if it is `sparse`."""
+    """Writes a safetensors file of random bytes, or a `sparse` one without data. Keeps an existing file of its size."""
     entries = {}
     position = 0
     for tensor in tensors:
@@ -47,7 +47,7 @@ def write_model(path: pathlib.Path, tensors: Iterable[Tensor], *, sparse: bool =
         entries[tensor.name] = {"dtype": tensor.dtype, "shape": list(tensor.shape), "data_offsets": [position, end]}
         position = end
     text = json.dumps(entries, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # as the reference pads it
+    text += b" " * (-len(text) % 8)  # the reference's padding
     header = len(text).to_bytes(8, "little") + text
     placed = [dataclasses.replace(tensor, offset=len(header) + entries[tensor.name]["data_offsets"][0])
               for tensor in tensors]
@@ -73,9 +73,9 @@ def warm(path: pathlib.Path) -> None:
 
 
 def drop_from_cache(path: pathlib.Path) -> None:
-    """Takes a file, which nobody may have touched through a mapping, out of the page cache."""
-    # Where this is a virtual machine, free memory may be at the host, and whoever uses it first waits for it to come
-    # back: that would be measured instead of the disk, and not of everybody.
+    """Removes a file from the page cache. No process may have touched it through a mapping."""
+    # In a virtual machine, free memory may be at the host, and its first use waits until the host returns it. Touching
+    # memory here prevents that a contender is measured with this wait instead of the disk.
     numpy.ones(2 * path.stat().st_size, numpy.uint8)
     fd = os.open(path, os.O_RDONLY)
     try:
@@ -86,18 +86,18 @@ def drop_from_cache(path: pathlib.Path) -> None:
     resident = int(subprocess.run(["fincore", "--bytes", "--noheadings", "--output", "RES", path], check=True,
                                   capture_output=True, text=True).stdout)
     if resident > path.stat().st_size // 100:
-        raise RuntimeError(f"{resident} bytes of {path} stay in the page cache")
+        raise RuntimeError(f"cannot drop {path} from the page cache: {resident} bytes stay")
 
 
 def expert_tensors(count: int, size_bytes: int, first: int = 0) -> list[Tensor]:
-    """Tensors with the names of a large mixture of experts, ordered by name as the reference writes them."""
+    """Returns tensors with the names of a large mixture of experts, ordered by name like those of the reference."""
     def name(i: int) -> str:
         return f"model.layers.{i // 768}.mlp.experts.{i // 3 % 256}.{('gate', 'up', 'down')[i % 3]}_proj.weight"
     return [Tensor(text, "U8", (size_bytes,)) for text in sorted(map(name, range(first, first + count)))]
 
 
 def mixed_tensors() -> list[Tensor]:
-    """1,000 tensors of 2 GiB, from 8 KiB to 4 MiB, ten to a layer as in a small transformer."""
+    """Returns 1,000 tensors of 2 GiB in total, from 8 KiB to 4 MiB, ten per layer as in a small transformer."""
     rows = [4, 4, 256, 256, 1024, 1024, 2048, 2048, 2048]  # of 2 KiB
     rows.append((2 << 30) // 100 // 2048 - sum(rows))
     tensors = [Tensor(f"model.layers.{layer}.part.{i}.weight", "BF16", (count, 1024))

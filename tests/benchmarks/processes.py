@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The servers and workers that the benchmarks run, and what the kernel says of them."""
+"""The servers and workers of the benchmarks, and their usage according to the kernel."""
 
 import contextlib
 import dataclasses
@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 
-# Only ends what hangs.
+# Timeout for processes that hang.
 PATIENCE_SECONDS = 600
 
 NGINX_CONFIG = """
@@ -42,11 +42,11 @@ http {{
 
 
 class Process:
-    """A program whose stdin and stdout are pipes. Ends with the `with` block that it is used in."""
+    """A program whose stdin and stdout are pipes. Ends with its `with` block."""
 
     def __init__(self, command: Sequence[object], log: pathlib.Path | None = None) -> None:
         self.command = [str(part) for part in command]
-        # With what it says when it fails, unless that goes to a log.
+        # Errors go to our stderr unless there is a log.
         stderr = open(log, "wb") if log else None
         self.popen = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
         if stderr:
@@ -62,40 +62,40 @@ class Process:
     def read_line(self) -> str:
         assert self.popen.stdout is not None
         if not select.select([self.popen.stdout], [], [], PATIENCE_SECONDS)[0]:
-            raise TimeoutError(f"{self.command[0]} says nothing")
+            raise TimeoutError(f"{self.command[0]} printed no line within {PATIENCE_SECONDS} s")
         line = self.popen.stdout.readline().decode()
         if not line:
-            raise RuntimeError(f"{' '.join(self.command)} ended with {self.popen.wait()}")
+            raise RuntimeError(f"{' '.join(self.command)} exited with {self.popen.wait()}")
         return line
 
-    def tell(self, command: str) -> None:
+    def send(self, command: str) -> None:
         """Sends a line."""
         assert self.popen.stdin is not None
         self.popen.stdin.write(command.encode() + b"\n")
         self.popen.stdin.flush()
 
     def ask(self, command: str) -> str:
-        """Sends a line and returns the one that answers it."""
-        self.tell(command)
+        """Sends a line and returns the next line of output."""
+        self.send(command)
         return self.read_line()
 
 
 @dataclasses.dataclass(frozen=True)
 class Server:
-    """A server that runs: where it listens, and its processes."""
+    """A running server: its address and its processes."""
     address: str
     pids: tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Certificate:
-    """The PEM files of a server's certificate, which vouches for itself, and of its key."""
+    """The PEM files of a server's self-signed certificate and its key."""
     certificate: pathlib.Path
     key: pathlib.Path
 
 
 def issue_certificate(directory: pathlib.Path) -> Certificate:
-    """A certificate for a server on the loopback interface."""
+    """Issues a certificate for a server on the loopback interface."""
     issued = Certificate(directory / "server.pem", directory / "server.key")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                     "-subj", "/CN=server", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "30",
@@ -107,7 +107,8 @@ def issue_certificate(directory: pathlib.Path) -> Certificate:
 @contextlib.contextmanager
 def tensorferryd(binaries: pathlib.Path, root: pathlib.Path, log: pathlib.Path,
                  certificate: Certificate | None = None) -> Iterator[Server]:
-    """With a `certificate` over TLS. Flags have the names that other builds know, too (--other-binaries)."""
+    """Starts a tensorferryd, with TLS if there is a `certificate`. Uses only flags that other builds have as well
+    (--other-binaries)."""
     command = [binaries / "tensorferryd", "--root", root, "--listen", "127.0.0.1:0", "--admin-listen", "off",
                "--lame-duck", "0"]
     if certificate:
@@ -145,14 +146,14 @@ def nginx(root: pathlib.Path, directory: pathlib.Path) -> Iterator[Server]:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not (directory / "nginx.pid").exists() or not children.read_text():
             if process.popen.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"nginx does not start: {log.read_text()}")
+                raise RuntimeError(f"nginx did not start: {log.read_text()}")
             time.sleep(0.05)
         yield Server(f"127.0.0.1:{port}", (master, *map(int, children.read_text().split())))
 
 
 @dataclasses.dataclass(frozen=True)
 class Usage:
-    """What processes have used up."""
+    """The resources that processes have used."""
     cpu_seconds: float = 0.0
     faults: int = 0
 
@@ -167,10 +168,10 @@ class Usage:
 
 
 def usage_of(pids: Sequence[int]) -> Usage:
-    """CPU time in steps of a clock tick, and page faults."""
+    """Returns CPU time, with the resolution of a clock tick, and page faults."""
     total = Usage()
     for pid in pids:
-        # The name, in parentheses, may hold anything; it is field 2.
+        # Field 2 is the name in parentheses, which may contain any characters.
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         ticks = int(fields[11]) + int(fields[12])
         total += Usage(ticks / os.sysconf("SC_CLK_TCK"), int(fields[7]) + int(fields[9]))
@@ -178,7 +179,7 @@ def usage_of(pids: Sequence[int]) -> Usage:
 
 
 def private_bytes(pid: int) -> int:
-    """The memory of a process that is no file's."""
+    """Returns the size of a process's anonymous memory."""
     match = re.search(r"^RssAnon:\s+(\d+) kB$", pathlib.Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     assert match is not None
     return int(match[1]) * 1024

@@ -9,14 +9,14 @@
 
 namespace tensorferry::benchmarks {
 
-// A range of a file that a peer is asked for, and where it lands.
+// A range of a file to request from a peer, and its place in memory.
 struct Range {
   std::int64_t offset = 0;
   std::size_t size_bytes = 0;
-  std::size_t place = 0;  // in memory, behind those before it
+  std::size_t place = 0;  // offset in memory, after the ranges before it
 };
 
-// Reads a file of lines: offset and size in bytes. Adds their sizes to `total_bytes`.
+// Reads a file with the offset and size in bytes of a range on each line. Adds the sizes to `total_bytes`.
 std::vector<Range> ReadRanges(const std::string& path, std::size_t& total_bytes);
 
 }  // namespace tensorferry::benchmarks

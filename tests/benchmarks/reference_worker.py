@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""reference_worker.py FILE: opens a file with the reference library whenever suite.py says so (worker.h)."""
+"""reference_worker.py FILE: opens a file with the reference library on each command of suite.py (worker.h)."""
 
 import resource
 import sys
@@ -18,7 +18,7 @@ def main() -> None:
         after = resource.getrusage(resource.RUSAGE_SELF)
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         faults = after.ru_minflt + after.ru_majflt - before.ru_minflt - before.ru_majflt
-        # Nothing lands in memory: what is compared is the checksum of no bytes.
+        # No bytes arrive, so that the checksum is that of no bytes.
         print("00000000" if command.strip() == "check" else f"{seconds:.9f} {cpu:.6f} {faults}", flush=True)
 
 

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# tests/benchmarks/run.sh [--here] [ARGUMENT...]: installs what the benchmarks need, builds them, and runs suite.py with
-# the arguments (--rounds N, --workload NAME, --help). What is measured runs in a network of its own where that is
-# permitted, with cubic as the congestion control: bbr, some machines' default, makes loopback erratic. --here: in the
-# machine's own network, as it is. Needs 12 GiB of memory and 8 GiB of disk under build/.
+# tests/benchmarks/run.sh [--here] [ARGUMENT...]
+#
+# Installs the packages that the benchmarks need, builds them, and runs suite.py with the arguments (--rounds N,
+# --workload NAME, --help). Needs 12 GiB of memory and 8 GiB of disk under build/.
+#
+# Runs in a separate network namespace where permitted, with cubic as the congestion control: bbr, the default of some
+# machines, makes loopback erratic. With --here, runs in the machine's own network with its settings.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -19,16 +22,16 @@ elif [[ ${1:-} == --in-own-network ]]; then
   ip link set lo up
   loopback=(local 127.0.0.1 dev lo proto kernel scope host src 127.0.0.1)
   if ip route replace table local "${loopback[@]}" congctl cubic 2>/dev/null; then
-    echo "Over loopback of its own, congestion control cubic"
+    echo "network: a separate loopback, congestion control cubic"
   else
-    echo "Over loopback of its own, congestion control $(</proc/sys/net/ipv4/tcp_congestion_control)"
+    echo "network: a separate loopback, congestion control $(</proc/sys/net/ipv4/tcp_congestion_control)"
   fi
   exec "$python" tests/benchmarks/suite.py "$@"
 fi
 
 nginx_was_there=$(command -v nginx || true)
 deploy/packages.sh build bench
-# Debian starts a web server with the package; nobody asked for one.
+# Debian starts a web server when the package is installed, which is not wanted here.
 if [[ -z $nginx_was_there ]] && command -v systemctl >/dev/null; then
   systemctl=(systemctl)
   if ((EUID != 0)); then systemctl=(sudo systemctl); fi
@@ -39,7 +42,7 @@ requirements=tests/benchmarks/requirements.txt
 stamp=build/bench-venv/installed.txt
 state=$(pwd -P && python3 --version && cat "$requirements")
 if [[ ! -f $stamp || $(<"$stamp") != "$state" ]]; then
-  echo "Installing the benchmarks' Python packages into build/bench-venv"
+  echo "installing the Python packages of the benchmarks into build/bench-venv"
   rm -rf build/bench-venv
   mkdir -p build
   python3 -m venv build/bench-venv
@@ -48,7 +51,7 @@ if [[ ! -f $stamp || $(<"$stamp") != "$state" ]]; then
 fi
 
 definitions=(-DTENSORFERRY_BUILD_BENCHMARKS=ON)
-# The tests need packages that are not installed here.
+# The tests need packages that this script does not install.
 if [[ ! -f build/release/build.ninja ]]; then definitions+=(-DTENSORFERRY_BUILD_TESTS=OFF); fi
 deploy/build.sh release "${definitions[@]}" tensorferryd fetch_worker loop_worker http_worker header_worker \
   json_parsers echo_server echo_worker flight_server flight_worker
@@ -58,5 +61,5 @@ if ((EUID != 0)); then isolate+=(--map-current-user --keep-caps); fi
 if [[ -n $own_network ]] && "${isolate[@]}" ip link set lo up 2>/dev/null; then
   exec "${isolate[@]}" "$PWD/tests/benchmarks/run.sh" --in-own-network "$@"
 fi
-echo "Over the machine's loopback, congestion control $(</proc/sys/net/ipv4/tcp_congestion_control)"
+echo "network: the machine's loopback, congestion control $(</proc/sys/net/ipv4/tcp_congestion_control)"
 exec "$python" tests/benchmarks/suite.py "$@"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a workload runs: its servers, and the workers that are their clients."""
+"""The stage of a workload: its servers, and the workers that are their clients."""
 
 import contextlib
 import dataclasses
@@ -7,7 +7,7 @@ import functools
 import pathlib
 from collections.abc import Iterable, Iterator
 
-from load import Load, beside
+from load import Load, under_load
 from measurement import Contender, worker
 from model_files import ModelFile, Tensor
 from processes import Certificate, Process, Server, echo_server, flight_server, issue_certificate, nginx, tensorferryd
@@ -15,7 +15,7 @@ from processes import Certificate, Process, Server, echo_server, flight_server, 
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where the programs are and where files may be written."""
+    """The directories of the programs, and of the files that a run writes."""
     binaries: pathlib.Path
     other_binaries: pathlib.Path | None
     directory: pathlib.Path
@@ -25,14 +25,14 @@ class Place:
         return self.directory / "root"
 
     def builds(self, name: str) -> Iterator[tuple[str, pathlib.Path]]:
-        """What our contender is called, and its programs, in this build and in the other one if there is one."""
+        """Yields the name of our contender and its programs, for this build and for the other build if there is one."""
         yield name, self.binaries
         if self.other_binaries:
             yield f"other build: {name}", self.other_binaries
 
 
 class Stage:
-    """The servers of one workload and the workers that are their clients; all end with it."""
+    """The servers of one workload and the workers that are their clients. All end with `stack`."""
 
     def __init__(self, place: Place, stack: contextlib.ExitStack) -> None:
         self.place = place
@@ -49,8 +49,8 @@ class Stage:
 
     def fetch(self, name: str, file: ModelFile, reads: Iterable[tuple[Tensor, str, int]], *, each: bool = False,
               repeats: int = 1, load: ModelFile | None = None) -> None:
-        """tensorferry on one connection: of each tensor the slice, whose result has that many bytes; while others fetch
-        all of `load`."""
+        """Adds tensorferry on one connection. A read is a tensor, a slice and the size of the result. Other clients
+        fetch all of `load` at the same time."""
         reads = list(reads)
         for label, binaries in self.place.builds(name):
             server = self.tensorferryd(binaries)
@@ -59,7 +59,8 @@ class Stage:
 
     def fetch_on(self, connections: int, name: str, file: ModelFile, *, each: bool = False, repeats: int = 1,
                  tls: bool = False) -> None:
-        """tensorferry, all of the file on so many connections; 0: its own choice. The other build does not compete."""
+        """Adds tensorferry, which fetches the whole file on this number of connections, or on an automatic number if it
+        is 0. Leaves out the other build."""
         binaries = self.place.binaries
         server = self.tensorferryd(binaries, tls=tls)
         command = self._fetch_command(binaries, server, file, whole_of(file), connections) + ["--each"] * each
@@ -69,7 +70,7 @@ class Stage:
 
     def http(self, name: str, file: ModelFile, ranges: Iterable[tuple[int, int]], *, connections: int = 1,
              repeats: int = 1, load: ModelFile | None = None) -> None:
-        """nginx: one request for each offset and size; while others download all of `load`."""
+        """Adds nginx, with one request per offset and size. Other clients download all of `load` at the same time."""
         ranges = list(ranges)
         server = self._server("nginx", nginx(self.place.root, self.place.directory / "nginx"))
         command = self._http_command(server, file, ranges) + ["--connections", connections]
@@ -77,10 +78,10 @@ class Stage:
         self._add(name, command, server, sum(size for _, size in ranges), repeats, busy)
 
     def flight(self, name: str, file: ModelFile, ranges: Iterable[tuple[int, int]], *, repeats: int = 1) -> None:
-        """Arrow Flight: one call for each offset and size; nobody if it was not built."""
+        """Adds Arrow Flight, with one call per offset and size, if it was built."""
         program = self.place.binaries / "flight_server"
         if not program.exists():
-            print("Arrow Flight is missing: it was not built (tests/benchmarks/CMakeLists.txt)")
+            print("Arrow Flight is left out: it was not built (see tests/benchmarks/CMakeLists.txt)")
             return
         ranges = list(ranges)
         server = self._server(file.path, flight_server(self.place.binaries, file.path))
@@ -89,8 +90,8 @@ class Stage:
 
     def echo(self, name: str, file: ModelFile, ranges: Iterable[tuple[int, int]], kind: str, *,
              load: ModelFile | None = None) -> None:
-        """Bare gRPC, "unary" or "stream": one call for each offset and size; while others fetch all of `load` from a
-        tensorferryd."""
+        """Adds bare gRPC, "unary" or "stream", with one call per offset and size. Other clients fetch all of `load` from
+        a tensorferryd at the same time."""
         ranges = list(ranges)
         server = self._server("echo", echo_server(self.place.binaries, file.path))
         command = [self.place.binaries / "echo_worker", server.address, self._ranges(ranges), kind]
@@ -135,7 +136,7 @@ class Stage:
     def _load(self, name: str, server: Server, file: ModelFile, command: list[object]) -> Load:
         if server.address not in self._loads:
             load = Load([self.stack.enter_context(Process(command)) for _ in range(2)], file.size_bytes)
-            self.stack.callback(lambda: print(f"beside: two streams of {name}, {load.rate() / 1e6:.0f} MB/s together"))
+            self.stack.callback(lambda: print(f"load: two streams of {name}, {load.rate() / 1e6:.0f} MB/s together"))
             self._loads[server.address] = load
         return self._loads[server.address]
 
@@ -143,7 +144,7 @@ class Stage:
              load: Load | None = None) -> None:
         contender = worker(name, command, server.pids, size_bytes, repeats)
         if load:
-            contender.run = beside(load, contender.run)
+            contender.run = under_load(load, contender.run)
         self.contenders.append(contender)
 
 

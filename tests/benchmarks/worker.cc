@@ -29,7 +29,7 @@ Usage OwnUsage() {
   return {seconds(usage.ru_utime) + seconds(usage.ru_stime), usage.ru_minflt + usage.ru_majflt};
 }
 
-// Memory that is there: whoever measures pages that are faulted in measures the kernel.
+// Allocates memory and touches its pages. Otherwise a run would measure the kernel's page faults.
 std::span<std::byte> AllocateTouched(std::size_t size) {
   if (size == 0) return {};
   void* const memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -65,7 +65,7 @@ std::string Measure(std::span<std::byte> memory, const Run& run) {
 int ServeRuns(std::size_t memory_bytes, const Run& run) {
   const std::span<std::byte> memory = AllocateTouched(memory_bytes);
   if (memory.size() != memory_bytes) {
-    std::fprintf(stderr, "there is no memory for %zu bytes\n", memory_bytes);
+    std::fprintf(stderr, "cannot allocate %zu bytes\n", memory_bytes);
     return 1;
   }
   std::string command;

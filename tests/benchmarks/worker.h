@@ -10,17 +10,18 @@
 
 namespace tensorferry::benchmarks {
 
-// What one run of a worker does: fills `memory` and returns what went wrong, or nothing. If the run is made of many
-// requests it adds to `latencies` how many seconds each took.
+// One run of a worker: fills `memory`, and returns an error or an empty string. A run of many requests adds the seconds
+// of each to `latencies`.
 using Run = std::function<std::string(std::span<std::byte> memory, std::vector<double>& latencies)>;
 
-// Lets suite.py drive a contender that has a process of its own, so that neither allocators nor CPU time mix. Reads
-// commands from stdin and answers each with a line on stdout: "check" runs once over memory filled with something else
-// and answers with the memory's CRC-32C; "run" answers with the seconds, CPU seconds and page faults that a run took,
-// and its latencies. Returns the exit code of the program: 1 after a run that failed.
+// Runs commands of suite.py. Each contender has its own process, so that allocators and CPU time do not mix. Reads
+// commands from stdin and prints one line for each:
+//   check   overwrites the memory, runs once, and prints the CRC-32C of the memory
+//   run     runs once, and prints the seconds, CPU seconds, page faults and latencies
+// Returns the exit code of the program, which is 1 after a failed run.
 int ServeRuns(std::size_t memory_bytes, const Run& run);
 
-// The whole seconds and fractions of a monotonic clock.
+// Returns the time of a monotonic clock in seconds.
 double Now();
 
 }  // namespace tensorferry::benchmarks

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The named workloads: who competes in them, over which files, and what the ratios shall be."""
+"""The named workloads: their contenders, files and goals."""
 
 import functools
 import pathlib
@@ -29,7 +29,7 @@ def whole(stage: Stage) -> list[Goal]:
     stage.fetch("tensorferry", file, whole_of(file))
     stage.http("nginx", file, ranges_of(file))
     stage.flight("Arrow Flight", file, ranges_of(file))
-    # What gRPC by itself does here: the same messages of the same mapping, copied to the same place, no checksums.
+    # The rate of gRPC alone: the same messages of the same mapping, copied to the same place, without checksums.
     stage.echo("bare gRPC", file, ranges_of(file), "stream")
     return [as_fast("bare gRPC", "nginx"), as_fast("tensorferry", "bare gRPC"),
             as_fast("tensorferry", "nginx", 1.4), as_fast("tensorferry", "Arrow Flight", 1.6),
@@ -63,11 +63,11 @@ def small(stage: Stage) -> list[Goal]:
 
 def plan(stage: Stage) -> list[Goal]:
     """1,000 tensors of 2 GiB in one plan, against one tensor of 2 GiB"""
-    mixed = write_model(stage.place.root / "mixed.safetensors", mixed_tensors())
+    many = write_model(stage.place.root / "mixed.safetensors", mixed_tensors())
     single = write_model(stage.place.root / "two-gib.safetensors", [Tensor("tensor", "U8", (2 << 30,))])
-    warm(mixed.path)
+    warm(many.path)
     warm(single.path)
-    stage.fetch("tensorferry, 1,000 tensors", mixed, whole_of(mixed))
+    stage.fetch("tensorferry, 1,000 tensors", many, whole_of(many))
     stage.fetch("tensorferry, one tensor", single, whole_of(single))
     return [as_fast("tensorferry, 1,000 tensors", "tensorferry, one tensor", 0.95)]
 
@@ -90,8 +90,8 @@ def one_read(stage: Stage) -> list[Goal]:
             latency("tensorferry", "gRPC echo, stream", 0.5, 1.3)]
 
 
-def beside_bulk(stage: Stage) -> list[Goal]:
-    """4 KiB reads, idle and beside two streams of 1 GiB to other processes, which the server's columns contain"""
+def mixed(stage: Stage) -> list[Goal]:
+    """4 KiB reads, idle and mixed with two streams of 1 GiB to other processes; the server's columns include both"""
     few = small_reads(stage.place, 2000)
     bulk = one_gib(stage.place)
     warm(bulk.path)
@@ -99,17 +99,17 @@ def beside_bulk(stage: Stage) -> list[Goal]:
     goals = []
     for name, add, limit in (
             ("tensorferry", lambda label, load: stage.fetch(label, few, ours, each=True, load=load), 5),
-            # What is left of a call that needs next to nothing of a server of its own, while the same streams run.
+            # A lower bound: calls to a separate server that does next to nothing, while the same streams run.
             ("gRPC echo, stream", lambda label, load: stage.echo(label, few, peer, "stream", load=load), None),
             ("nginx", lambda label, load: stage.http(label, few, peer, load=load), None)):
         add(f"{name}, idle", None)
-        add(f"{name}, beside", bulk)
-        goals.append(latency(f"{name}, beside", f"{name}, idle", 0.99, limit))
+        add(f"{name}, mixed", bulk)
+        goals.append(latency(f"{name}, mixed", f"{name}, idle", 0.99, limit))
     return goals
 
 
 def many_clients(stage: Stage) -> list[Goal]:
-    """1 to 64 clients, each a process that fetches a tensor of 256 MiB over and over; a latency is one such tensor"""
+    """1 to 64 clients, each a process that fetches a tensor of 256 MiB repeatedly; a latency is one such tensor"""
     place = stage.place
     file = write_model(place.root / "quarter-gib.safetensors", [Tensor("tensor", "U8", (256 << 20,))])
     warm(file.path)
@@ -150,7 +150,7 @@ def cold(stage: Stage) -> list[Goal]:
     lines.write_text(f"{tensor.name}\t\t{tensor.size_bytes}\n")
 
     def fetch(binaries: pathlib.Path) -> Sample:
-        # A server of its own for each round: what it has touched in a mapping cannot be dropped.
+        # Each round has a new server, because pages that a mapping has touched cannot be dropped.
         with tensorferryd(binaries, directory, place.directory / "tensorferryd.log") as server:
             command = [binaries / "fetch_worker", "--server", server.address, "--model", link.name, "--reads", lines,
                        "--connections", 1]
@@ -171,7 +171,7 @@ def cold(stage: Stage) -> list[Goal]:
 
 
 def connections(stage: Stage) -> list[Goal]:
-    """our own choice of connections against 1, 2 and 4: 1 GiB, 20,000 tensors of 4 KiB, 1 GiB over TLS, 4 KiB reads"""
+    """automatic connections against 1, 2 and 4: 1 GiB, 20,000 tensors of 4 KiB, 1 GiB over TLS, 4 KiB reads"""
     single = one_gib(stage.place)
     warm(single.path)
     many = small_reads(stage.place, 20000)
@@ -199,7 +199,7 @@ def headers(stage: Stage) -> list[Goal]:
 
 
 def start_up(stage: Stage) -> list[Goal]:
-    """from the start of the server until it serves 1,000 files with 500,000 tensors of 4 KiB"""
+    """start of a server until it serves 1,000 files with 500,000 tensors of 4 KiB"""
     place = stage.place
     root = place.directory / "many"
     for i in range(1000):
@@ -224,7 +224,7 @@ def start_up(stage: Stage) -> list[Goal]:
     per_tensor: dict[pathlib.Path, float] = {}
     for name, binaries in place.builds("tensorferryd"):
         stage.contenders.append(Contender(name, functools.partial(start, binaries)))
-    stage.stack.callback(lambda: [print(f"private memory: {size:.0f} bytes a tensor") for size in per_tensor.values()])
+    stage.stack.callback(lambda: [print(f"private memory: {size:.0f} bytes per tensor") for size in per_tensor.values()])
     return []
 
 
@@ -234,7 +234,7 @@ WORKLOADS = {
     "small": small,
     "plan": plan,
     "read": one_read,
-    "beside": beside_bulk,
+    "mixed": mixed,
     "clients": many_clients,
     "cold": cold,
     "connections": connections,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images and containers as a node of a cluster runs them, kept apart from those that the machine has."""
+"""Images and containers, run as by a node of a cluster and separate from the machine's own."""
 
 import json
 import os
@@ -12,12 +12,12 @@ import unittest
 import manifests
 
 PROGRAMS = ("buildah", "podman", "runc", "ip")
-# What podman itself ends with when it cannot start a container, other than the container's program does.
+# The exit code of podman itself if it cannot start a container.
 PODMAN_FAILED = 125
 
 
 class Network:
-    """Two network namespaces with a wire between them; the machine's own network has no part in it."""
+    """Two network namespaces with a wire between them, isolated from the machine's own network."""
 
     SERVER_ADDRESS = "10.0.0.1"
 
@@ -39,30 +39,30 @@ class Network:
             subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
 
     def at_client(self, command: list[object]) -> list[str]:
-        """A command line that runs `command` on the client's side."""
+        """Returns a command line that runs `command` on the client's side."""
         return ["ip", "netns", "exec", self.client, *map(str, command)]
 
     def _ip(self, *args: str) -> None:
         result = subprocess.run(["ip", *args], capture_output=True, text=True, check=False)
         if result.returncode != 0:
-            raise unittest.SkipTest(f"no network namespaces can be made here: ip {' '.join(args)}: {result.stderr}")
+            raise unittest.SkipTest(f"cannot create network namespaces: ip {' '.join(args)}: {result.stderr}")
 
 
 class Engine:
-    """buildah and podman with images, containers and settings in a directory of their own."""
+    """buildah and podman, with images, containers and settings in a separate directory."""
 
     def __init__(self, directory: pathlib.Path):
         if os.geteuid() != 0:
-            raise unittest.SkipTest("only root can make and run containers here")
+            raise unittest.SkipTest("this test needs root to build and run containers")
         missing = [program for program in PROGRAMS if shutil.which(program) is None]
         if missing:
             raise unittest.SkipTest(f"not installed: {', '.join(missing)} (deploy/packages.sh container)")
         self._environment = os.environ | {"CONTAINERS_STORAGE_CONF": str(directory / "storage.conf"),
                                           "CONTAINERS_CONF": str(directory / "containers.conf")}
-        # vfs needs nothing of the kernel.
+        # vfs needs no support of the kernel.
         (directory / "storage.conf").write_text(
             f'[storage]\ndriver = "vfs"\ngraphroot = "{directory}/images"\nrunroot = "{directory}/run"\n')
-        # No limits above those that this machine has; its cgroups may be old ones, and journald may be missing.
+        # Limits of this machine. Its cgroups may be version 1, and journald may be missing.
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         processes = min(resource.getrlimit(resource.RLIMIT_NPROC)[1], 32768)
         (directory / "containers.conf").write_text(
@@ -74,14 +74,14 @@ class Engine:
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
 
     def output(self, *command: object) -> str:
-        """The stdout of a command that must succeed."""
+        """Returns the stdout of a command that must succeed."""
         result = self.run(*command)
         if result.returncode != 0:
-            raise AssertionError(f"{command} ended with {result.returncode}: {result.stdout}{result.stderr}")
+            raise AssertionError(f"{command} exited with {result.returncode}: {result.stdout}{result.stderr}")
         return result.stdout
 
     def build(self, image_root: pathlib.Path, tag: str) -> None:
-        """Makes the image of deploy/Containerfile, with `image_root` for what its first stage would have gathered."""
+        """Builds the image of deploy/Containerfile, with `image_root` instead of the result of its first stage."""
         self.output("buildah", "bud", "--isolation", "chroot", "--network", "host", "--timestamp", "0", "--no-cache",
                     "--build-context", f"build={image_root.parent}", "-f", "deploy/Containerfile", "-t", tag, ".")
 
@@ -89,14 +89,14 @@ class Engine:
         return manifests.only(json.loads(self.output("podman", "inspect", name)))
 
     def check_that_containers_start(self, tag: str) -> None:
-        """Skips the test where podman cannot start a container at all."""
+        """Skips the test if podman cannot start any container."""
         result = self.run("podman", "run", "--rm", "--network", "none", tag, "--version")
         if result.returncode == PODMAN_FAILED:
-            raise unittest.SkipTest(f"podman cannot start a container here: {result.stderr}")
+            raise unittest.SkipTest(f"podman cannot start containers: {result.stderr}")
 
 
 def flags_of(pod: dict, container: dict, volumes: dict[str, pathlib.Path], memory: str) -> list[str]:
-    """What `podman run` needs to treat a container as the kubelet would; `volumes` are directories, by name."""
+    """Returns flags of `podman run` to treat a container as the kubelet does. `volumes` maps names to directories."""
     context, pod_context = container["securityContext"], pod["securityContext"]
     flags = ["--user", f"{pod_context['runAsUser']}:{pod_context['runAsGroup']}", "--memory", memory,
              "--memory-swap", memory]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The image of deploy/Containerfile, run as the manifests say: it serves a model larger than its memory, and ends well.
+"""Tests the image of deploy/Containerfile, run as in the manifests: it serves a model larger than its memory.
 
-Its first stage, which compiles everything again, is left out: the programs are those that the tests have.
+Leaves out the first stage, which would compile everything again, and uses the programs of the tests.
 """
 
 import os
@@ -32,16 +32,16 @@ IMAGE_BYTES_MAX = 100_000_000
 
 
 def gather(directory: pathlib.Path) -> pathlib.Path:
-    """What the image is made of."""
+    """Collects the files of the image."""
     root = directory / "image"
     subprocess.run([manifests.REPOSITORY / "deploy/build/image_root.sh", harness.BIN_DIR, root], check=True,
                    stdout=subprocess.DEVNULL)
     return root
 
 
-@unittest.skipIf(harness.SANITIZED, "the image holds what is shipped")
+@unittest.skipIf(harness.SANITIZED, "the image contains the release programs")
 class ImageTest(unittest.TestCase):
-    """One image for all tests."""
+    """Builds one image for all tests."""
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -52,7 +52,7 @@ class ImageTest(unittest.TestCase):
         cls.addClassCleanup(cls.network.take_down)
         cls.network.set_up()
         cls.root = gather(cls.directory)
-        # Before the directory goes: a container that a failed test left has mounts in it.
+        # Runs before the directory is removed: a container that a failed test left has mounts in it.
         cls.addClassCleanup(cls.engine.run, "podman", "rm", "--all", "--force", "--time", "0")
         cls.engine.build(cls.root, TAG)
         cls.engine.check_that_containers_start(TAG)
@@ -60,7 +60,7 @@ class ImageTest(unittest.TestCase):
     def files(self) -> dict[str, os.stat_result]:
         return {f"/{path.relative_to(self.root)}": path.lstat() for path in self.root.rglob("*") if not path.is_dir()}
 
-    def test_holds_the_programs_and_what_they_need(self) -> None:
+    def test_contains_only_the_programs_and_their_libraries(self) -> None:
         files = self.files()
         self.assertEqual({path for path in files if path.startswith("/usr/bin/")},
                          {"/usr/bin/tensorferry", "/usr/bin/tensorferryd"})
@@ -73,7 +73,7 @@ class ImageTest(unittest.TestCase):
         self.assertEqual(len([path for path in files if path.endswith("/copyright")]),
                          len([path for path in files if path.startswith("/var/lib/dpkg/")]))
 
-    def test_says_how_it_is_to_be_run(self) -> None:
+    def test_configuration_is_that_of_the_server(self) -> None:
         image = self.engine.inspect(TAG)
         config = image["Config"]
         self.assertLess(image["Size"], IMAGE_BYTES_MAX)
@@ -103,10 +103,10 @@ class ImageTest(unittest.TestCase):
                                       "--entrypoint", program, TAG, "--version")
             self.assertRegex(said, rf"^{program} \d")
 
-    # What the manifests make of the image.
+    # The image as the manifests run it.
 
     def start_server(self, models: pathlib.Path) -> str:
-        """The base's server, with less memory."""
+        """Starts the base's server, with less memory."""
         pod = manifests.pod_of(manifests.server("base"))
         flags = flags_of(pod, pod["containers"][0], {"models": models}, str(MEMORY_BYTES))
         self.grace_seconds = pod["terminationGracePeriodSeconds"]
@@ -117,7 +117,7 @@ class ImageTest(unittest.TestCase):
         return harness.run_program(self.network.at_client(list(command)))
 
     def probe(self, name: str) -> int:
-        """The HTTP status of a probe of the base, asked from the other end of the wire; 0 if nothing answers."""
+        """Returns the HTTP status of a probe of the base, requested from the client's side, or 0 without a response."""
         container = manifests.pod_of(manifests.server("base"))["containers"][0]
         asked = container[name]["httpGet"]
         port = {port["name"]: port["containerPort"] for port in container["ports"]}[asked["port"]]
@@ -132,7 +132,7 @@ class ImageTest(unittest.TestCase):
         return self.run_at_client(*harness.cli_command(*args, "--server", f"{Network.SERVER_ADDRESS}:7070"))
 
     def check_confinement(self, pid: int) -> None:
-        """The process has what the manifests give it, and no more."""
+        """Asserts that the process has exactly the rights of the manifests."""
         status = dict(re.findall(r"^(\w+):\s+(.*)$", pathlib.Path(f"/proc/{pid}/status").read_text(), re.MULTILINE))
         self.assertEqual(status["Uid"].split(), ["65532"] * 4)
         self.assertEqual(status["Gid"].split(), ["65532"] * 4)
@@ -145,7 +145,7 @@ class ImageTest(unittest.TestCase):
         self.assertIn("ro", root[5].split(","))
 
     def memory_limit(self, pid: int) -> int:
-        """What the kernel allows the container, in bytes."""
+        """Returns the memory limit of the container in bytes."""
         for line in pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
             for file in (f"/sys/fs/cgroup/memory{path}/memory.limit_in_bytes" if controllers == "memory" else "",
@@ -154,12 +154,12 @@ class ImageTest(unittest.TestCase):
                     return int(pathlib.Path(file).read_text())
         raise AssertionError("the container has no memory limit")
 
-    def test_serves_more_than_its_memory_and_ends_well(self) -> None:
+    def test_serves_more_than_its_memory_and_exits_with_0(self) -> None:
         models = self.directory / "models"
         original = models / "m/model.safetensors"
         write_big_file(original, "t", MODEL_BYTES, numpy.random.default_rng(harness.SEED))
         (models / "m/config.json").write_text("{}")
-        self.directory.chmod(0o755)  # or the server's user could not get to the models
+        self.directory.chmod(0o755)  # for the server's user
 
         container = self.start_server(models)
         self.addCleanup(lambda: print(self.engine.run("podman", "logs", container).stderr, file=sys.stderr))
@@ -179,13 +179,13 @@ class ImageTest(unittest.TestCase):
         self.assertEqual(self.probe("livenessProbe"), 200)
         self.pull_as_the_example_does(original)
 
-        # podman kills what does not end within the time, which then would not end with 0.
+        # podman kills a program that does not exit in time, and the exit code is then not 0.
         self.engine.output("podman", "stop", "--time", self.grace_seconds, container)
         state = self.engine.inspect(container)["State"]
         self.assertEqual((state["ExitCode"], state["OOMKilled"]), (0, False))
 
     def pull_as_the_example_does(self, original: pathlib.Path) -> None:
-        """The init container of examples/fetch-before-start.yaml, on the client's side."""
+        """Runs the init container of examples/fetch-before-start.yaml on the client's side."""
         pod = manifests.pod_of(manifests.only(manifests.workloads("examples/fetch-before-start.yaml")))
         container = manifests.only(pod["initContainers"])
         weights = self.directory / "weights"
@@ -207,5 +207,5 @@ if __name__ == "__main__":
     for _, reason in result.skipped:
         print(f"skipped: {reason}", file=sys.stderr)
     if result.skipped and result.testsRun == 0:
-        sys.exit(77)  # ctest then says that it was skipped
+        sys.exit(77)  # ctest reports this as skipped
     sys.exit(not result.wasSuccessful())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The manifests of deploy/kubernetes as a cluster would get them."""
+"""The manifests of deploy/kubernetes as a cluster gets them."""
 
 import contextlib
 import functools
@@ -22,20 +22,20 @@ Resource = dict
 
 
 def kustomizations() -> list[str]:
-    """The directories that can be applied, relative to deploy/kubernetes."""
+    """Returns the directories that can be applied, relative to deploy/kubernetes."""
     directories = [path.parent for path in KUBERNETES.rglob("kustomization.yaml")
                    if yaml.safe_load(path.read_text())["kind"] == "Kustomization"]
     return sorted(str(directory.relative_to(KUBERNETES)) for directory in directories)
 
 
 def examples() -> list[str]:
-    """The files of examples, relative to deploy/kubernetes."""
+    """Returns the files of examples, relative to deploy/kubernetes."""
     return sorted(str(path.relative_to(KUBERNETES)) for path in (KUBERNETES / "examples").iterdir())
 
 
 @functools.cache
 def rendered_text(name: str) -> str:
-    """What `kubectl apply -k` would send of a directory; an example is sent as it is."""
+    """Returns what `kubectl apply -k` sends for a directory. An example is sent unchanged."""
     if (KUBERNETES / name).is_file():
         return (KUBERNETES / name).read_text()
     result = subprocess.run([KUBECTL, "kustomize", KUBERNETES / name], capture_output=True, text=True, check=False)
@@ -46,7 +46,7 @@ def rendered_text(name: str) -> str:
 
 @contextlib.contextmanager
 def written_by_operator(kustomization: str) -> Iterator[str]:
-    """A directory with this kustomization.yaml, for which the repository lies beside it under the name tensorferry."""
+    """Yields a directory with this kustomization.yaml. A path tensorferry/ in it refers to the repository."""
     with tempfile.TemporaryDirectory() as directory:
         here = os.path.relpath(REPOSITORY, directory)
         text = re.sub(r"\btensorferry/deploy/", f"{here}/deploy/", kustomization)
@@ -55,14 +55,14 @@ def written_by_operator(kustomization: str) -> Iterator[str]:
 
 
 def resources(name: str) -> list[Resource]:
-    """The resources of a directory or an example."""
+    """Returns the resources of a directory or an example."""
     return [resource for resource in yaml.safe_load_all(rendered_text(name)) if resource]
 
 
 def only(found: list[Resource]) -> Resource:
-    """The one that there has to be."""
+    """Returns the only element."""
     if len(found) != 1:
-        raise AssertionError(f"there should be one, not {len(found)}: {found}")
+        raise AssertionError(f"expected one element, not {len(found)}: {found}")
     return found[0]
 
 
@@ -71,22 +71,22 @@ def of_kind(name: str, *kinds: str) -> list[Resource]:
 
 
 def workloads(name: str) -> list[Resource]:
-    """What makes pods."""
+    """Returns the resources that create pods."""
     return of_kind(name, "Deployment", "DaemonSet", "Job")
 
 
 def server(name: str) -> Resource:
-    """The workload that runs tensorferryd."""
+    """Returns the workload that runs tensorferryd."""
     return only([workload for workload in workloads(name) if workload["metadata"]["name"] == "tensorferry"])
 
 
 def pod_of(workload: Resource) -> Resource:
-    """Its pod's spec."""
+    """Returns the spec of its pods."""
     return workload["spec"]["template"]["spec"]
 
 
 def labels_of(workload: Resource) -> dict[str, str]:
-    """Its pod's labels."""
+    """Returns the labels of its pods."""
     return workload["spec"]["template"]["metadata"]["labels"]
 
 
@@ -95,5 +95,5 @@ def environment(container: Resource) -> dict[str, str]:
 
 
 def alert_groups() -> dict:
-    """The alerts, as Prometheus itself takes them."""
+    """Returns the alerts in the format of Prometheus."""
     return yaml.safe_load((MONITORING / "alerts.yaml").read_text())["spec"]

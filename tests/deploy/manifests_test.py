@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every overlay and example of deploy/kubernetes is valid, restricted, and fits together."""
+"""Tests that every overlay and example of deploy/kubernetes is valid, restricted and consistent."""
 
 import functools
 import re
@@ -13,22 +13,22 @@ import manifests
 import pod_security
 from manifests import of_kind, pod_of, resources, server, workloads
 
-# The oldest version of Kubernetes that each is for.
+# The oldest version of Kubernetes that each supports.
 OLDEST = {"overlays/image-volume": "1.33"}
 OLDEST_OF_OTHERS = "1.29"
 
 SERVERS = manifests.kustomizations()
 WITH_PODS = [name for name in SERVERS + manifests.examples() if workloads(name)]
 
-# It reads them anew for each resource.
+# kubernetes_validate reads the schemas again for each resource.
 utils.schema_contents = functools.cache(utils.schema_contents)
 
-# Kinds that a cluster knows only if their operators are installed: kubernetes-validate has no schema of them.
+# Kinds of operators, for which kubernetes-validate has no schema.
 FOREIGN_KINDS = {"Certificate", "PodMonitor", "PrometheusRule"}
 
 
 def versions(name: str) -> list[str]:
-    """The oldest and the newest version of Kubernetes that a directory is validated against."""
+    """Returns the oldest and the newest version of Kubernetes to validate a directory against."""
     return [OLDEST.get(name, OLDEST_OF_OTHERS), utils.major_minor(utils.latest_version())]
 
 
@@ -44,7 +44,7 @@ components: [tensorferry/deploy/kubernetes/components/tls, tensorferry/deploy/ku
 
 
 def for_each(names: list[str]) -> Callable:
-    """A test of each of these directories and examples."""
+    """Repeats a test for each of these directories and examples."""
     def decorate(test: Callable) -> Callable:
         @functools.wraps(test)
         def run(self: unittest.TestCase) -> None:
@@ -57,9 +57,9 @@ def for_each(names: list[str]) -> Callable:
 
 
 class ManifestsTest(unittest.TestCase):
-    """Each test looks at all directories and examples, or at those that its rule is about."""
+    """Each test checks a rule for all directories and examples that it applies to."""
 
-    def test_what_was_asked_for_is_there(self) -> None:
+    def test_all_documented_overlays_exist(self) -> None:
         for overlay in ("pvc", "node-local", "tls", "monitoring", "image-volume"):
             self.assertIn(f"overlays/{overlay}", SERVERS)
         self.assertIn("base", SERVERS)
@@ -83,7 +83,7 @@ class ManifestsTest(unittest.TestCase):
             self.assertEqual(pod_security.violations(pod_of(workload)), [])
 
     @for_each(WITH_PODS)
-    def test_pods_have_no_token_and_a_root_that_cannot_be_written(self, name: str) -> None:
+    def test_pods_have_no_token_and_a_read_only_root(self, name: str) -> None:
         for workload in workloads(name):
             self.assertIs(pod_of(workload)["automountServiceAccountToken"], False)
             for container in pod_security.containers_of(pod_of(workload)):
@@ -94,7 +94,7 @@ class ManifestsTest(unittest.TestCase):
         self.assertIs(manifests.only(of_kind(name, "ServiceAccount"))["automountServiceAccountToken"], False)
 
     @for_each(WITH_PODS)
-    def test_volumes_are_there_and_mounted(self, name: str) -> None:
+    def test_volumes_exist_and_are_mounted(self, name: str) -> None:
         for workload in workloads(name):
             pod = pod_of(workload)
             volumes = [volume["name"] for volume in pod.get("volumes", [])]
@@ -119,7 +119,7 @@ class ManifestsTest(unittest.TestCase):
         self.assertEqual(manifests.environment(container)["TENSORFERRYD_ROOT"], mount["mountPath"])
 
     @for_each(SERVERS)
-    def test_selectors_and_ports_meet_the_pods(self, name: str) -> None:
+    def test_selectors_and_ports_match_the_pods(self, name: str) -> None:
         workload = server(name)
         labels = manifests.labels_of(workload)
         ports = {port["name"]: port["containerPort"] for port in pod_of(workload)["containers"][0]["ports"]}
@@ -137,7 +137,7 @@ class ManifestsTest(unittest.TestCase):
         for policy in of_kind(name, "NetworkPolicy"):
             selectors.append(policy["spec"]["podSelector"]["matchLabels"])
             for rule in policy["spec"]["ingress"]:
-                self.assertTrue(rule["from"], "an empty list is everybody")
+                self.assertTrue(rule["from"], "an empty list admits everybody")
                 for port in rule["ports"]:
                     self.assertIn(port["port"], ports)
         for monitor in of_kind(name, "PodMonitor"):
@@ -184,7 +184,7 @@ class ManifestsTest(unittest.TestCase):
         self.assertEqual(wanted["requests"]["memory"], wanted["limits"]["memory"])
 
     @for_each(SERVERS)
-    def test_variables_of_services_do_not_mix_with_ours(self, name: str) -> None:
+    def test_variables_of_services_do_not_collide_with_ours(self, name: str) -> None:
         self.assertIs(pod_of(server(name))["enableServiceLinks"], False)
 
     @for_each(SERVERS)
@@ -203,7 +203,7 @@ class ManifestsTest(unittest.TestCase):
         ours = [image for image in images if image.split(":")[0] == "tensorferry"]
         self.assertEqual(set(ours) - {f"tensorferry:{project_version()}"}, set())
 
-    def test_the_image_says_this_version(self) -> None:
+    def test_image_has_this_version(self) -> None:
         self.assertIn(f"ARG VERSION={project_version()}\n", (manifests.REPOSITORY / "deploy/Containerfile").read_text())
 
     def test_node_local_pods_find_their_nodes_server(self) -> None:
@@ -226,7 +226,7 @@ class ManifestsTest(unittest.TestCase):
         self.assertEqual(dashboard["metadata"]["labels"]["grafana_dashboard"], "1")
         self.assertEqual(dashboard["data"]["tensorferry.json"], (manifests.MONITORING / "dashboard.json").read_text())
 
-    def test_what_the_readme_says_to_write_can_be_rendered(self) -> None:
+    def test_kustomization_of_the_readme_can_be_rendered(self) -> None:
         text = (manifests.REPOSITORY / "deploy/README.md").read_text()
         mine, patch = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
         with manifests.written_by_operator(mine + patch) as directory:
@@ -239,7 +239,7 @@ class ManifestsTest(unittest.TestCase):
             self.assertTrue(of_kind(directory, "PodMonitor"))
 
     @for_each(["overlays/node-local", "overlays/image-volume"])
-    def test_components_go_with_every_overlay(self, name: str) -> None:
+    def test_components_combine_with_every_overlay(self, name: str) -> None:
         with manifests.written_by_operator(COMBINATION.format(overlay=name)) as both:
             settings = manifests.environment(pod_of(server(both))["containers"][0])
             self.assertIn("TENSORFERRYD_TLS_CERT", settings)

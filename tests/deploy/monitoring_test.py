@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dashboard and alerts use only metrics, labels and values that a running server has; alerts fire when they should."""
+"""Tests that dashboard and alerts use only metrics, labels and values of a running server, and that alerts fire."""
 
 import json
 import pathlib
@@ -40,7 +40,7 @@ def alerts() -> list[dict]:
 
 
 class MetricNamesTest(TlsFixture):
-    """A server with TLS, one good and one bad model, which was asked for something: it has every metric there is."""
+    """Compares with a server that has every metric: it has TLS, a valid and an invalid model, and has served a call."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -53,7 +53,7 @@ class MetricNamesTest(TlsFixture):
     def labels_of(self, metric: str) -> set[str]:
         return {label for labels in self.series[metric] for label in labels} | promql.TARGET_LABELS
 
-    def test_expressions_name_what_exists(self) -> None:
+    def test_expressions_name_existing_metrics_and_labels(self) -> None:
         for expression in dashboard_expressions() + [alert["expr"] for alert in alerts()]:
             with self.subTest(expression):
                 metrics = promql.metrics(expression)
@@ -67,20 +67,20 @@ class MetricNamesTest(TlsFixture):
                         there = {labels.get(label) for labels in self.series[metric]}
                         self.assertLessEqual(set(value.split("|")), there)
 
-    def test_texts_name_labels_that_exist(self) -> None:
+    def test_texts_name_existing_labels(self) -> None:
         for alert in alerts():
             known = set().union(*(self.labels_of(metric) for metric in promql.metrics(alert["expr"])))
             with self.subTest(alert["alert"]):
                 self.assertLessEqual(set(re.findall(r"\$labels\.(\w+)", alert["annotations"]["summary"])), known)
 
-    def test_all_of_our_metrics_are_shown(self) -> None:
+    def test_all_our_metrics_are_shown(self) -> None:
         shown = set().union(*map(promql.metrics, dashboard_expressions()))
         ours = {re.sub("_(bucket|sum|count)$", "", name) for name in self.series if name.startswith("tensorferry_")}
         self.assertEqual(ours - {re.sub("_(bucket|sum|count)$", "", name) for name in shown}, set())
 
 
 class ExpressionsTest(unittest.TestCase):
-    """The reader of expressions, which the other tests lean on."""
+    """Tests the parser of expressions, which the other tests use."""
 
     def test_metrics_are_found(self) -> None:
         expression = 'sum by (a) (rate(x_total{l=~"y|z", m="q"}[5m])) / 2e3 > on (b) z_w'
@@ -91,14 +91,14 @@ class ExpressionsTest(unittest.TestCase):
         self.assertEqual(promql.matchers('x{a="b", c!~"d|e"} + y{}'), [("x", "a", "=", "b"), ("x", "c", "!~", "d|e")])
         self.assertEqual(promql.grouping_labels("sum by (a, b) (x) * on (c) group_left (d) y"), {"a", "b", "c", "d"})
 
-    def test_series_are_read(self) -> None:
+    def test_series_are_parsed(self) -> None:
         text = '# HELP x y\nx{a="b",c="d\\"e"} 1\nx{a="f"} 2\ny 3\n'
         self.assertEqual(promql.parse_series(text), {"x": [{"a": "b", "c": 'd\\"e'}, {"a": "f"}], "y": [{}]})
 
 
 class DashboardTest(unittest.TestCase):
 
-    def test_panels_lie_beside_each_other(self) -> None:
+    def test_panels_do_not_overlap(self) -> None:
         taken: set[tuple[int, int]] = set()
         for panel in dashboard()["panels"]:
             place = panel["gridPos"]
@@ -108,7 +108,7 @@ class DashboardTest(unittest.TestCase):
             self.assertEqual(cells & taken, set(), panel["title"])
             taken |= cells
 
-    def test_panels_say_what_they_show(self) -> None:
+    def test_panels_have_descriptions(self) -> None:
         panels = dashboard()["panels"]
         self.assertEqual(len({panel["id"] for panel in panels}), len(panels))
         for panel in panels:
@@ -121,11 +121,11 @@ class DashboardTest(unittest.TestCase):
 
 
 class PromtoolTest(unittest.TestCase):
-    """What Prometheus itself says of expressions."""
+    """Tests the expressions with promtool."""
 
     def promtool(self, rules: dict, *args: object) -> None:
         if shutil.which("promtool") is None:
-            self.skipTest("there is no promtool here: Debian's package prometheus has it")
+            self.skipTest("promtool is not installed (Debian's package prometheus)")
         with tempfile.TemporaryDirectory() as directory:
             (pathlib.Path(directory) / "rules.yaml").write_text(yaml.safe_dump(rules))
             shutil.copy(ALERT_CASES, directory)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules of the Pod Security Standard "restricted", as of Kubernetes 1.35, and of "baseline", which it contains."""
+"""The rules of the Pod Security Standard "restricted" of Kubernetes 1.35, which include those of "baseline"."""
 
 from collections.abc import Iterator
 
@@ -32,7 +32,7 @@ def _pod_violations(pod: dict) -> Iterator[str]:
 
 
 def _effective(pod: dict, container: dict, name: str) -> object:
-    """A container's own setting, or else the pod's."""
+    """Returns a container's own setting, or else the pod's."""
     own = (container.get("securityContext") or {}).get(name)
     return own if own is not None else (pod.get("securityContext") or {}).get(name)
 
@@ -74,7 +74,7 @@ def _container_violations(pod: dict, container: dict) -> Iterator[str]:
 
 
 def violations(pod: dict) -> list[str]:
-    """What "restricted" forbids of a pod's spec."""
+    """Returns the violations of "restricted" in a pod's spec."""
     found = list(_pod_violations(pod))
     for container in containers_of(pod):
         found += [f"container {container['name']}: {violation}" for violation in _container_violations(pod, container)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pod_security finds each thing that "restricted" forbids, and nothing else."""
+"""Tests that pod_security finds each violation of "restricted" and nothing else."""
 
 import copy
 import unittest
@@ -41,7 +41,7 @@ FORBIDDEN = {
     "sysctl": of_context("sysctls", [{"name": "kernel.msgmax", "value": "1"}]),
     "privileged": of_container_context("privileged", True),
     "escalation": of_container_context("allowPrivilegeEscalation", None),
-    "no capabilities said": of_container_context("capabilities", None),
+    "no capabilities set": of_container_context("capabilities", None),
     "some capabilities dropped": of_container_context("capabilities", {"drop": ["NET_RAW"]}),
     "capability added": of_container_context("capabilities", {"drop": ["ALL"], "add": ["SYS_ADMIN"]}),
     "procMount": of_container_context("procMount", "Unmasked"),
@@ -80,12 +80,12 @@ class PodSecurityTest(unittest.TestCase):
         change(pod)
         return pod_security.violations(pod)
 
-    def test_what_is_forbidden_is_found(self) -> None:
+    def test_violations_are_found(self) -> None:
         for name, change in FORBIDDEN.items():
             with self.subTest(name):
                 self.assertTrue(self.violations_after(change))
 
-    def test_what_is_allowed_is_not_reported(self) -> None:
+    def test_allowed_pods_have_no_violations(self) -> None:
         for name, change in ALLOWED.items():
             with self.subTest(name):
                 self.assertEqual(self.violations_after(change), [])

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What expressions of Prometheus and its text format name; what is not understood is taken for a metric."""
+"""Finds the names in expressions of Prometheus and in its text format. Unknown words count as metrics."""
 
 import re
 
-# What stands where a metric could, and is none.
+# Words in the place of a metric that are not metrics.
 WORDS = {
     "absent", "and", "bool", "by", "changes", "count", "group_left", "group_right", "histogram_quantile", "ignoring",
     "increase", "label_values", "max", "min", "on", "or", "rate", "sum", "time", "unless", "vector", "without",
@@ -18,18 +18,18 @@ _GROUPING = re.compile(r"\b(by|without|on|ignoring|group_left|group_right)\s*\((
 
 
 def matchers(expression: str) -> list[tuple[str, str, str, str]]:
-    """Metric, label, operator and value of each matcher."""
+    """Returns metric, label, operator and value of each matcher."""
     return [(metric, *matcher) for metric, inside in _SELECTOR.findall(expression)
             for matcher in _MATCHER.findall(inside)]
 
 
 def grouping_labels(expression: str) -> set[str]:
-    """The labels that it groups or joins by."""
+    """Returns the labels by which an expression groups or joins."""
     return {label.strip() for _, labels in _GROUPING.findall(expression) for label in labels.split(",")} - {""}
 
 
 def metrics(expression: str) -> set[str]:
-    """The metrics that it names."""
+    """Returns the metrics of an expression."""
     rest = re.sub(r'"[^"]*"', "", expression)
     rest = re.sub(r"\{[^}]*\}", "", rest)
     rest = _GROUPING.sub("", rest)
@@ -40,7 +40,7 @@ def metrics(expression: str) -> set[str]:
 
 
 def parse_series(text: str) -> dict[str, list[dict[str, str]]]:
-    """The labels of every series of each metric in the text format; those of a histogram with _bucket and so on."""
+    """Returns the labels of every series of each metric in the text format. Histograms have suffixes such as _bucket."""
     found: dict[str, list[dict[str, str]]] = {}
     for line in text.splitlines():
         if line.startswith("#") or not line.strip():

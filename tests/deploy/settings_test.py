@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tensorferryd and tensorferry understand every setting in the manifests."""
+"""Tests that tensorferryd and tensorferry accept every setting of the manifests."""
 
 import pathlib
 import re
@@ -15,15 +15,18 @@ from tls_fixture import TlsFixture  # noqa: E402
 
 
 def variables_of(*command: str) -> set[str]:
-    """The environment variables that the help of a program tells of."""
+    """Returns the environment variables in the help of a program."""
     help_text = harness.run_program([str(harness.BIN_DIR / command[0]), *command[1:], "--help"]).stdout.decode()
-    return set(re.findall(r"\(Env:(\w+)\)", help_text))
+    named = set(re.findall(r"\(Env:(\w+)\)", help_text))
+    # The server's variables have the names of its flags.
+    flags = re.findall(r"^  --([a-z-]+)", help_text, re.MULTILINE)
+    return named | {f"{command[0]}_{flag.replace('-', '_')}".upper() for flag in flags}
 
 
 class SettingsTest(TlsFixture):
 
     def here(self, value: str) -> str:
-        """A value, or what this test has for a path of the container."""
+        """Returns a value, with this test's path for a path of the container."""
         files = {"/models": self.root, "/tls/tls.crt": self.server_certificate.certificate,
                  "/tls/tls.key": self.server_certificate.key, "/tls/ca.crt": self.authority.certificate}
         return str(files.get(value, value))

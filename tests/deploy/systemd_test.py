@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""systemd accepts the unit and finds that little of the machine is within its reach."""
+"""Tests that systemd accepts the unit and rates its exposure as low."""
 
 import pathlib
 import re
@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 import harness  # noqa: E402
 
 UNIT = harness.REPOSITORY / "deploy/systemd/tensorferryd.service"
-# In tenths; 100 is a service without any protection. What is left is the network, which it is for.
+# The highest exposure, in tenths. 100 is a service without any protection. The rest is the network, which it needs.
 EXPOSURE_MAX = 15
 
 
@@ -21,10 +21,10 @@ class SystemdTest(unittest.TestCase):
 
     def setUp(self) -> None:
         if shutil.which("systemd-analyze") is None:
-            self.skipTest("there is no systemd-analyze here: Debian's package systemd has it")
+            self.skipTest("systemd-analyze is not installed (Debian's package systemd)")
         directory = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.unit = directory / UNIT.name
-        # It looks whether the program is there.
+        # systemd-analyze verifies that the program exists.
         program = str(harness.BIN_DIR / "tensorferryd")
         self.unit.write_text(UNIT.read_text().replace("/usr/local/bin/tensorferryd", program))
 
@@ -42,7 +42,7 @@ class SystemdTest(unittest.TestCase):
 
     def test_there_is_time_to_drain(self) -> None:
         text = harness.run_program([str(harness.BIN_DIR / "tensorferryd"), "--help"]).stdout.decode()
-        seconds = [int(re.search(rf"{flag} .*=(\d+)", text)[1]) for flag in ("--lame-duck", "--drain-timeout")]
+        seconds = [int(re.search(rf"{flag} SECONDS  \(default (\d+)\)", text)[1]) for flag in ("--lame-duck", "--drain-timeout")]
         self.assertIn(f"\nTimeoutStopSec={sum(seconds) + 10}\n", UNIT.read_text())
 
 

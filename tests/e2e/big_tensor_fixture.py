@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of servers that come and go share: a root with one large tensor, and a fetch that must not notice."""
+"""Fixture for tests that stop and replace servers: a root with one large tensor, and a fetch that must succeed."""
 
 import itertools
 import os
@@ -12,7 +12,7 @@ from tensor_files import write_big_file
 
 
 class BigTensorFixture(harness.EndToEndTest):
-    """The tensor "t" of the model m.safetensors has `TENSOR_BYTES`."""
+    """A model m.safetensors with one tensor "t" of `TENSOR_BYTES`."""
 
     TENSOR_BYTES = 16 << 20
 
@@ -26,7 +26,7 @@ class BigTensorFixture(harness.EndToEndTest):
         self._fetches = itertools.count()
 
     def fetch(self, addresses: Iterable[str], *flags: str) -> None:
-        """Fetches the tensor by the command line, which must succeed with the right bytes. Many may run at once."""
+        """Fetches the tensor with `tensorferry get`, and checks its bytes. Safe to call from several threads."""
         output = self.directory / f"fetched-{next(self._fetches)}.raw"
         result = self.run_cli("get", "m.safetensors", "t", "-o", output, "--server", ",".join(addresses), *flags)
         self.assertEqual(result.returncode, 0, result.stderr)

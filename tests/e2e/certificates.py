@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Authorities and certificates for the tests, made by the openssl command line."""
+"""CAs and certificates for the tests, created with the openssl command line."""
 
 import dataclasses
 import itertools
@@ -26,7 +26,7 @@ class Certificate:
 
 
 class Authority:
-    """Signs certificates. Its own is `certificate`."""
+    """A CA. `certificate` is its own certificate."""
 
     def __init__(self, directory: pathlib.Path, name: str):
         directory.mkdir(parents=True)
@@ -38,7 +38,7 @@ class Authority:
                  "-subj", f"/CN={name}")
 
     def issue(self, name: str, alternative_names: str = "", days: int = 30) -> Certificate:
-        """A certificate with the common name `name`; with negative `days` it has expired."""
+        """Returns a new certificate with the common name `name`. A negative `days` makes it expired."""
         number = next(self._numbers)
         base = self._directory / f"{number}"
         request, extensions = base.with_suffix(".csr"), base.with_suffix(".ext")
@@ -50,5 +50,5 @@ class Authority:
         return certificate
 
     def issue_for_server(self, days: int = 30) -> Certificate:
-        """A certificate for a server on the loopback interface."""
+        """Returns a new certificate for a server on the loopback interface."""
         return self.issue("server", "DNS:localhost,IP:127.0.0.1", days)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A root that changes while it is served, and the words for what happens to it."""
+"""Fixture for tests that change a root while it is served."""
 
 import os
 import pathlib
@@ -9,36 +9,39 @@ import numpy
 
 import harness
 import stock_client
+from metrics_text import scrape, total
 from stock_client import pb
 from tensor_files import TensorToWrite, write_safetensors
 
 MIB = 1 << 20
 
-# Nothing is found by time within a test.
+# A scan interval that is longer than any test: only change notifications trigger scans.
 BY_HINT = ("--scan-interval", "3600")
+
+ADMIN = ("--admin-listen", "127.0.0.1:0")
 
 
 def replace(path: pathlib.Path, write: Callable[[pathlib.Path], object]) -> None:
-    """Publishes a file as it should be done: `write` makes it beside its place, then it is renamed."""
-    beside = path.with_name(f".{path.name}.new")
-    write(beside)
-    os.replace(beside, path)
+    """Replaces a file atomically: `write` creates it next to `path`, then it is renamed."""
+    temporary = path.with_name(f".{path.name}.new")
+    write(temporary)
+    os.replace(temporary, path)
 
 
 def swap_link(link: pathlib.Path, target: str) -> None:
-    """Points a link elsewhere in one step."""
-    beside = link.with_name(f".{link.name}.new")
-    beside.symlink_to(target)
-    os.replace(beside, link)
+    """Changes the target of a link atomically."""
+    temporary = link.with_name(f".{link.name}.new")
+    temporary.symlink_to(target)
+    os.replace(temporary, link)
 
 
 def constant(version: int, size: int = 3 * MIB) -> list[TensorToWrite]:
-    """A tensor every byte of which is the version."""
+    """Returns a tensor "t" of `size` bytes that are all equal to `version`."""
     return [TensorToWrite("t", "U8", (size,), bytes([version]) * size)]
 
 
 class ChangingRootTest(harness.EndToEndTest):
-    """Every test serves a root of its own."""
+    """Serves a new root in each test."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -57,6 +60,15 @@ class ChangingRootTest(harness.EndToEndTest):
     def wait_for_models(self, *names: str) -> None:
         harness.wait_until(lambda: set(self.models()) == set(names), f"the models to be {names}, not {self.models()}")
 
+    def scans(self) -> float:
+        """Returns the number of scans that have ended. The server must run with ADMIN."""
+        return total(scrape(self.server), "tensorferry_scans_total")
+
+    def wait_for_scans(self, count: int) -> None:
+        """Waits until `count` scans have begun and ended."""
+        wanted = self.scans() + count + 1  # one may be running now
+        harness.wait_until(lambda: self.scans() >= wanted, f"{count} scans")
+
     def generation(self, model: str) -> str:
         return self.stub.GetMetadata(pb.GetMetadataRequest(model=model)).model.generation
 
@@ -65,7 +77,7 @@ class ChangingRootTest(harness.EndToEndTest):
         return bytes(stock_client.read_stream(self.stub.GetTensor(request)).data[0])
 
     def write_and_wait(self, path: pathlib.Path, tensors: list[TensorToWrite], model: str) -> None:
-        """Replaces a file and waits until the model has another generation."""
+        """Replaces a file, and waits until the model has a new generation."""
         before = self.generation(model)
-        replace(path, lambda beside: write_safetensors(beside, tensors))
-        harness.wait_until(lambda: self.generation(model) != before, f"another generation of {model}")
+        replace(path, lambda temporary: write_safetensors(temporary, tensors))
+        harness.wait_until(lambda: self.generation(model) != before, f"a new generation of {model}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A TCP proxy whose connections break in the middle of a transfer, and which tells how much has come through."""
+"""A TCP proxy that cuts connections in the middle of a transfer, and counts the bytes that passed."""
 
 import socket
 import threading
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 
 class CuttingProxy:
-    """Passes everything to a server, and back; connection i is cut after `cuts[i]` bytes came back, later ones never.
+    """Forwards all bytes in both directions. Cuts connection i after `cuts[i]` bytes from the server, later ones never.
 
-    Where there is no server at the moment, connections are closed at once.
+    Closes a new connection at once while no server is listening.
     """
 
     def __init__(self, address: str, cuts: Sequence[int]):
@@ -38,7 +38,7 @@ class CuttingProxy:
 
     @staticmethod
     def _shutdown(end: socket.socket) -> None:
-        """Ends it for the thread, too, that waits for it."""
+        """Closes the connection, and wakes the thread that is blocked on it."""
         try:
             end.shutdown(socket.SHUT_RDWR)
         except OSError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A DNS server that knows one name, with several addresses: what a headless Service of Kubernetes looks like."""
+"""A DNS server with several addresses for one name, like a headless Service of Kubernetes."""
 
 import socket
 import struct
@@ -10,7 +10,7 @@ _CLASS_IN = 1
 
 
 class DnsServer:
-    """Answers on a port of its own that every name has the addresses in `hosts`, which may change, and no others."""
+    """Answers on its own port that every name has the addresses in `hosts`. The caller may change `hosts`."""
 
     def __init__(self, hosts: list[str]):
         self.hosts = hosts
@@ -33,14 +33,14 @@ class DnsServer:
             self._socket.sendto(self._answer(query), client)
 
     def _answer(self, query: bytes) -> bytes:
-        # The question: labels up to the empty one, then the type and the class.
+        # The question: labels up to the empty label, then the type and the class.
         end = query.index(b"\0", 12) + 5
         question = query[12:end]
         kind, = struct.unpack(">H", question[-4:-2])
         hosts = self.hosts if kind == _TYPE_A else []
-        # An answer, authoritative, without errors; what is beside the question in the query is left out.
+        # An authoritative answer without errors. Everything after the question in the query is ignored.
         header = query[:2] + struct.pack(">HHHHH", 0x8580, 1, len(hosts), 0, 0)
-        # Each names the question's name by where it stands, and may not be kept.
+        # Each answer has a pointer to the name in the question, and a time to live of 0.
         answers = b"".join(struct.pack(">HHHIH", 0xC00C, _TYPE_A, _CLASS_IN, 0, 4) + socket.inet_aton(host)
                            for host in hosts)
         return header + question + answers

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What /metrics of a server says."""
+"""Reads /metrics of a server."""
 
 import re
 import urllib.error
@@ -15,7 +15,7 @@ Series = tuple[str, frozenset[tuple[str, str]]]
 
 
 def get(server: harness.Server, path: str) -> tuple[int, str]:
-    """The status and the text with which the admin port answers."""
+    """Returns the status and the text of the admin port's answer."""
     try:
         with urllib.request.urlopen(f"http://{server.admin}{path}", timeout=harness.PATIENCE_SECONDS) as answer:
             return answer.status, answer.read().decode()
@@ -25,7 +25,7 @@ def get(server: harness.Server, path: str) -> tuple[int, str]:
 
 
 def parse(text: str) -> dict[Series, float]:
-    """The samples of Prometheus' text format, each of which must have been said once."""
+    """Parses Prometheus' text format. Each series must be there once."""
     samples: dict[Series, float] = {}
     for line in text.splitlines():
         if line.startswith("#"):
@@ -35,7 +35,7 @@ def parse(text: str) -> dict[Series, float]:
             raise AssertionError(f"not a sample: {line!r}")
         series = match["name"], frozenset(_LABEL.findall(match["labels"] or ""))
         if series in samples:
-            raise AssertionError(f"twice: {line!r}")
+            raise AssertionError(f"duplicate series: {line!r}")
         samples[series] = float(match["value"])
     return samples
 
@@ -48,8 +48,8 @@ def scrape(server: harness.Server) -> dict[Series, float]:
 
 
 def total(samples: dict[Series, float], name: str, **labels: str) -> float:
-    """The sum of the series of that name that have these labels, of which there must be one."""
+    """Returns the sum of the series with this name and these labels. There must be at least one."""
     values = [value for (found, has), value in samples.items() if found == name and set(labels.items()) <= has]
     if not values:
-        raise AssertionError(f"there is no {name} with {labels}")
+        raise AssertionError(f"no series {name} with {labels}")
     return sum(values)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random tensors, random slices of them, and what numpy says that the slices are."""
+"""Random tensors, random slices, and the results of the slices by numpy."""
 
 import dataclasses
 import math
@@ -11,24 +11,24 @@ from tensor_files import DTYPE_BITS, TensorToWrite
 
 Key = tuple[int | slice, ...]
 
-# The server maps runs from 8 KiB and gathers shorter ones.
+# The server sends runs of at least 8 KiB from the mapping, and gathers shorter ones.
 MAPPED_RUN_BYTES = 8 << 10
 MAX_TENSOR_BYTES = 100 << 10
 
 
 @dataclasses.dataclass(frozen=True)
 class Expected:
-    """What a slice of a tensor must be."""
+    """The expected result of a slice."""
     shape: tuple[int, ...]
     data: bytes
 
 
 class Refused(Exception):
-    """No such slice exists."""
+    """The slice does not exist."""
 
 
 def expect(tensor: TensorToWrite, key: Key) -> Expected:
-    """What numpy makes of tensor[key]; raises Refused if it, or the wire, has no such thing."""
+    """Returns numpy's tensor[key]. Raises Refused if numpy or the protocol has no such slice."""
     if any(isinstance(entry, slice) and entry.step is not None and entry.step < 1 for entry in key):
         raise Refused("steps are positive")
     bits = DTYPE_BITS[tensor.dtype]
@@ -43,7 +43,7 @@ def expect(tensor: TensorToWrite, key: Key) -> Expected:
 
 
 def _whole_bytes(data: bytes, elements: numpy.ndarray, bits: int) -> bytes:
-    """The elements' bits one after another, if each byte of that is one whole byte of the data."""
+    """Concatenates the bits of the elements. Raises Refused unless each byte of the result is one byte of the data."""
     positions = (elements[:, numpy.newaxis] * bits + numpy.arange(bits)).ravel()
     if positions.size % 8:
         raise Refused("it ends inside a byte")
@@ -54,7 +54,7 @@ def _whole_bytes(data: bytes, elements: numpy.ndarray, bits: int) -> bytes:
 
 
 def random_shape(dtype: str, source: random.Random) -> tuple[int, ...]:
-    """A shape of rank 0 to 5 and at most MAX_TENSOR_BYTES, now and then with a zero or with rows that are mapped."""
+    """Returns a shape of rank 0 to 5 and at most MAX_TENSOR_BYTES. A few have a zero, or rows that are mapped."""
     bits = DTYPE_BITS[dtype]
     while True:
         rank = source.randint(0, 5)
@@ -71,19 +71,19 @@ def random_shape(dtype: str, source: random.Random) -> tuple[int, ...]:
         else:
             source.shuffle(shape)
         if bits < 8 and shape and source.random() < 0.9:
-            # Rows that fill bytes, so that there is something to slice.
+            # Rows that fill whole bytes: others have few valid slices.
             shape[-1] = -(-shape[-1] // 4) * 4
         if math.prod(shape) * bits % 8 == 0 and math.prod(shape) * bits <= MAX_TENSOR_BYTES * 8:
             return tuple(shape)
 
 
 def random_key(tensor: TensorToWrite, source: random.Random) -> Key:
-    """A slice that mostly exists: negative, open and far-off bounds, indexes, steps, fewer entries than dimensions."""
+    """Returns a slice, mostly valid: negative, open and distant bounds, indexes, steps, missing entries."""
     rank = len(tensor.shape)
     entries = rank if source.random() < 0.7 else source.randint(0, rank)
     if source.random() < 0.008:
         entries = rank + 1
-    # Elements of a dtype narrower than a byte come in fours where a slice of the last dimension shall fall on bytes.
+    # Four elements of a dtype narrower than a byte fill whole bytes.
     narrow = DTYPE_BITS[tensor.dtype] < 8
     return tuple(_random_entry(tensor.shape[d] if d < rank else 1, source, narrow and d == rank - 1)
                  for d in range(entries))

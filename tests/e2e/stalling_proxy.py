@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A TCP proxy that lets a transfer come so far and no further: the middle of a transfer, without a clock."""
+"""A TCP proxy that stops a transfer after a number of bytes, so a test needs no clock to be in the middle of it."""
 
 import select
 import socket
@@ -7,9 +7,9 @@ import threading
 
 
 class StallingProxy:
-    """Passes everything to a server, and back until `limit_bytes` have come; then it holds the rest back.
+    """Forwards all bytes to a server, and `limit_bytes` back in total. Then it forwards nothing more.
 
-    The connections stay open until the server closes them, or until `cut`, which also lets no new ones in.
+    Connections stay open until the server closes them or `cut` is called.
     """
 
     def __init__(self, address: str, limit_bytes: int):
@@ -25,7 +25,7 @@ class StallingProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
-        """Closes everything, as a network that goes away does."""
+        """Closes all connections and the listener, like a network that fails."""
         self._ended.set()
         self._listener.close()
         with self._mutex:
@@ -75,7 +75,7 @@ class StallingProxy:
         self._close(target)
 
     def _wait_for_end(self, source: socket.socket) -> None:
-        """Until the server is gone; what it has still sent is not taken."""
+        """Waits until the server closes the connection, without reading from it."""
         poll = select.poll()
         poll.register(source, select.POLLRDHUP)
         while not self._ended.is_set():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A client made from our proto by stock grpcio, and what the contract promises about every stream."""
+"""A client that stock grpcio generates from our proto, and checks of the contract for every stream."""
 
 import atexit
 import dataclasses
@@ -31,7 +31,7 @@ MAX_MESSAGE_BYTES = 4 << 20
 
 
 def connect(address: str, *options: tuple[str, int]) -> pb_grpc.TensorServiceStub:
-    """A stub on a channel of its own, with no options but those given."""
+    """Returns a stub on a new connection, with no other options than these."""
     options = [("grpc.use_local_subchannel_pool", 1), *options]
     return pb_grpc.TensorServiceStub(grpc.insecure_channel(address, options))
 
@@ -49,7 +49,7 @@ _CRC_TABLE = _crc_table()
 
 
 def crc32c(data: bytes) -> int:
-    """The CRC-32C of RFC 3720, byte by byte."""
+    """Returns the CRC-32C of RFC 3720, computed byte by byte."""
     crc = 0xFFFFFFFF
     for byte in data:
         crc = crc >> 8 ^ _CRC_TABLE[(crc ^ byte) & 0xFF]
@@ -57,7 +57,7 @@ def crc32c(data: bytes) -> int:
 
 
 def to_proto(key: Iterable[int | slice]) -> "pb.Slice":
-    """The slice that means what numpy's array[key] means."""
+    """Returns the slice that is equivalent to numpy's array[key]."""
     dimensions = []
     for entry in key:
         if isinstance(entry, slice):
@@ -71,8 +71,8 @@ def to_proto(key: Iterable[int | slice]) -> "pb.Slice":
 
 @dataclasses.dataclass
 class Stream:
-    """The content of a stream: of each read the pieces, put together, from its read_offset on; `confirmed` has every
-    confirmed_size_bytes, in order."""
+    """The contents of a stream: `data` has the bytes of each read from its read_offset, `confirmed` has every
+    confirmed_size_bytes in order."""
     header: "pb.StreamHeader"
     results: list["pb.ReadResult"]
     data: list[bytearray]
@@ -82,7 +82,7 @@ class Stream:
 
 
 def read_stream(messages: Iterable, begins: list[int] | None = None, check_crc: bool = False) -> Stream:
-    """Reads a stream to its end and checks all that tensor_service.proto promises about its messages.
+    """Reads a stream to its end, and checks the rules of tensor_service.proto for its messages.
 
     `begins` are the read_offsets of the reads, 0 by default. Fails with AssertionError.
     """
@@ -96,7 +96,7 @@ def read_stream(messages: Iterable, begins: list[int] | None = None, check_crc: 
     for message in messages:
         chunk = message.chunk
         assert message.ByteSize() < MAX_MESSAGE_BYTES, f"message {count} has {message.ByteSize()} bytes"
-        # Before anything else in the chunk is trusted.
+        # Checked before anything else in the chunk is trusted.
         assert chunk.HasField("crc32c") or not chunk.segments, f"message {count} has no checksum"
         if check_crc and chunk.HasField("crc32c"):
             expected = crc32c(chunk.data)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of TLS share: authorities, a small model, and the flags of both sides."""
+"""Fixture for tests of TLS: CAs, a small model, and the flags of server and client."""
 
 import pathlib
 import tempfile
@@ -12,19 +12,19 @@ from tensor_files import make_tensor, write_safetensors
 
 
 def server_options(certificate: Certificate, *more: object) -> list[str]:
-    """The flags of a server that shows `certificate`."""
+    """Returns the flags of a server with `certificate`."""
     return ["--tls-cert", str(certificate.certificate), "--tls-key", str(certificate.key), *map(str, more)]
 
 
 def client_options(authority: Authority, certificate: Certificate | None = None) -> list[str]:
-    """The flags of a client that trusts `authority` and shows `certificate`."""
+    """Returns the flags of a client that trusts `authority` and has `certificate`."""
     trust = ["--tls-ca", str(authority.certificate)]
-    # The flags have the same names on both sides.
+    # Server and client have the same names for these flags.
     return trust if certificate is None else server_options(certificate, *trust)
 
 
 class TlsFixture(harness.EndToEndTest):
-    """One authority that all trust, and one that nobody should; one small model."""
+    """A CA that both sides trust, a CA that neither trusts, and a small model."""
 
     @classmethod
     def setUpClass(cls) -> None:

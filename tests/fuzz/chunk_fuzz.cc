@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The input is what servers might send: messages, each with two bytes before it, which are its length and two flags.
-// They are taken as streams of data and as streams of checksums. Whatever they are:
-// - the assembler writes inside its destinations only, and no byte that has arrived again;
-// - it takes a fetch as complete, and a part as confirmed, only if every byte was written;
-// - it does the same with memory, sinks and destinations that are chosen late, and knows the checksum of what arrived;
-// - bytes agree with a stream of checksums exactly if it covers each of them once and has their checksum;
-// - a manifest has the checksums of its stream, one for each block.
+// The input is a sequence of messages as a server may send them. Two bytes before each message contain its length and
+// two flags. The messages are treated as streams of data and as streams of checksums. For every input:
+// - The assembler writes inside its destinations only, and never overwrites a byte that has arrived.
+// - It reports a fetch as complete, and a part as confirmed, only if every byte was written.
+// - It behaves alike with memory, sinks and deferred destinations, and knows the checksum of the bytes that arrived.
+// - Bytes agree with a stream of checksums exactly if the stream covers each byte once and has their checksum.
+// - A manifest has the checksums of its stream, one for each block.
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/slice.h>
 
@@ -33,11 +33,11 @@
 namespace tensorferry::fuzz {
 namespace {
 
-// The flags: the checksum stays as it was found, and another stream begins.
+// The flags: the message keeps the checksum of the input; another stream begins.
 constexpr int kFoundChecksum = 0x80;
 constexpr int kNewStream = 0x40;
 
-// The parts that are fetched, and the bytes that other servers are expected to have there.
+// The parts of the fetch, and the bytes that other servers are expected to have.
 constexpr std::array<std::string_view, 2> kNames = {"a", "b"};
 constexpr std::array<std::string_view, 2> kBytes = {"aaaa", "bbbbbb"};
 constexpr std::size_t kParts = kNames.size();
@@ -46,7 +46,7 @@ std::span<const std::byte> BytesOf(std::string_view text) {
   return std::as_bytes(std::span<const char>(text.data(), text.size()));
 }
 
-// Remembers which bytes were written.
+// Records the bytes that were written.
 class WatchedSink final : public Sink {
  public:
   explicit WatchedSink(std::size_t size) : written_(size, false), bytes_(size) {}
@@ -55,7 +55,7 @@ class WatchedSink final : public Sink {
   absl::Status Write(std::int64_t offset, std::span<const std::byte> data) override {
     const auto size = static_cast<std::int64_t>(data.size());
     Check(offset >= 0 && offset <= size_bytes() && size <= size_bytes() - offset, "a write outside the sink");
-    Check(offset >= arrived_, "a byte that has arrived is written again");
+    Check(offset >= arrived_, "a byte that has arrived is overwritten");
     for (std::size_t i = 0; i < data.size(); ++i) {
       written_[static_cast<std::size_t>(offset) + i] = true;
       bytes_[static_cast<std::size_t>(offset) + i] = data[i];
@@ -64,7 +64,7 @@ class WatchedSink final : public Sink {
   }
   absl::Status Finish() override { return absl::OkStatus(); }
 
-  // The first `size_bytes` bytes have arrived.
+  // Records that the first `size_bytes` bytes have arrived.
   void set_arrived(std::int64_t size_bytes) { arrived_ = size_bytes; }
   const std::vector<std::byte>& bytes() const { return bytes_; }
   bool complete() const {
@@ -77,7 +77,7 @@ class WatchedSink final : public Sink {
   std::vector<std::byte> bytes_;
 };
 
-// A fetch of all parts, each to memory or to a sink, which is known from the start or chosen when it is described.
+// A fetch of all parts, each to memory or to a sink. `deferred`: they are chosen when the result is described.
 class Fetch {
  public:
   Fetch(std::array<bool, kParts> to_sink, bool deferred) : to_sink_(to_sink) {
@@ -95,21 +95,21 @@ class Fetch {
         part.memory = memory_[i];
         part.sink = to_sink_[i] ? &sinks_[i] : nullptr;
       }
-      parts.push_back(std::move(part));
+      parts.push_back(part);
     }
     assembler_.emplace(std::move(parts), "", "");
   }
   Fetch(const Fetch&) = delete;
   Fetch& operator=(const Fetch&) = delete;
 
-  // Takes a chunk as a fetch does. A stream whose instance must be compared first ends, and its bytes are found equal.
+  // Takes a chunk as a fetch does. Ends a stream whose instance must be compared first, and treats its bytes as equal.
   absl::Status Add(const wire::DecodedChunk& chunk) {
     if (chunk.head->has_header() && assembler_->MustCompare(chunk.head->header())) {
       const std::string& instance = chunk.head->header().instance();
       if (!wire::VerifyChecksum(chunk).ok() || instance.empty()) return absl::DataLossError("the stream is broken");
       assembler_->AddEqualInstance(instance);
       CheckState();
-      Check(!assembler_->MustCompare(chunk.head->header()), "an instance must be compared that was");
+      Check(!assembler_->MustCompare(chunk.head->header()), "an instance must be compared twice");
       return absl::CancelledError("the stream was ended");
     }
     const std::int64_t before = assembler_->received_bytes();
@@ -119,12 +119,12 @@ class Fetch {
     return status;
   }
 
-  // Returns the bytes of a part, where it was written to.
+  // Returns the destination of a part.
   const std::vector<std::byte>& bytes(std::size_t part) const {
     return to_sink_[part] ? sinks_[part].bytes() : memory_[part];
   }
 
-  // All sinks were written in full.
+  // Returns true if all bytes of all sinks were written.
   bool complete() const {
     for (std::size_t i = 0; i < kParts; ++i) {
       if (to_sink_[i] && !sinks_[i].complete()) return false;
@@ -132,7 +132,7 @@ class Fetch {
     return true;
   }
 
-  // Checks what holds at any time, and returns the parts that were confirmed since the last call.
+  // Checks the invariants, and records the parts that were confirmed since the last call.
   void CheckState() {
     std::int64_t total = 0;
     std::vector<std::int64_t> arrived(kParts, 0);
@@ -174,7 +174,7 @@ class Fetch {
   std::array<bool, kParts> confirmed_ = {};
 };
 
-// The same fetch to several kinds of destinations, which must not differ in anything.
+// The same fetch to several kinds of destinations, which must behave alike.
 class Fetches {
  public:
   void Add(const wire::DecodedChunk& chunk) {
@@ -186,7 +186,7 @@ class Fetches {
     if (!broken_) CheckConfirmations(chunk, confirmed_before);
     for (Fetch* fetch : others_) {
       status = fetch->Add(chunk);
-      Check(status.ok() != broken_, "some destinations take what others do not");
+      Check(status.ok() != broken_, "some destinations accept a chunk that others refuse");
       failed_ = failed_ || absl::IsInvalidArgument(status);
       Compare(*fetch);
     }
@@ -194,7 +194,7 @@ class Fetches {
 
   void Break() { broken_ = true; }
 
-  // Begins another stream, for what is missing. Where the destinations are at fault there is none.
+  // Begins another stream, for the missing ranges, unless a destination caused the error.
   void Resume() {
     if (failed_) return;
     broken_ = false;
@@ -204,8 +204,7 @@ class Fetches {
     asked_.clear();
     const std::vector<RemainingRange> remaining = sinks_.assembler().Resume();
     for (const RemainingRange& range : remaining) asked_.push_back(range.part);
-    Check(remaining.empty() == sinks_.assembler().done(),
-          "nothing is missing but something is, or the other way round");
+    Check(remaining.empty() == sinks_.assembler().done(), "the missing ranges contradict done()");
     for (Fetch* fetch : others_) {
       Check(std::ranges::equal(remaining, fetch->assembler().Resume(),
                                [](const RemainingRange& a, const RemainingRange& b) {
@@ -216,7 +215,7 @@ class Fetches {
     }
   }
 
-  // The stream has ended with OK.
+  // Ends the stream with OK.
   void End() {
     if (broken_) return;
     const bool complete = sinks_.assembler().Complete().ok();
@@ -233,7 +232,7 @@ class Fetches {
   }
 
  private:
-  // Exactly those parts are confirmed whose last bytes, in this stream, are.
+  // Checks that exactly those parts are confirmed whose last bytes in this stream are confirmed.
   void CheckConfirmations(const wire::DecodedChunk& chunk, const std::array<bool, kParts>& confirmed_before) {
     for (const v1::Segment& segment : chunk.head->segments()) {
       const std::size_t part = asked_.at(static_cast<std::size_t>(segment.read_index()));
@@ -264,17 +263,17 @@ class Fetches {
   Fetch mixed_{{false, true}, /*deferred=*/false};
   Fetch deferred_{{true, false}, /*deferred=*/true};
   const std::array<Fetch*, 3> others_ = {&memory_, &mixed_, &deferred_};
-  bool failed_ = false;  // the fetch
+  bool failed_ = false;  // true if a destination caused an error
 
-  // Of the stream.
+  // The state of the stream.
   bool broken_ = false;
-  std::vector<std::size_t> asked_ = {0, 1};  // the part that each of its reads is
+  std::vector<std::size_t> asked_ = {0, 1};  // the part of each of its reads
   std::int64_t stream_bytes_ = 0;
   std::int64_t stream_confirmed_ = 0;
-  std::array<std::optional<std::int64_t>, kParts> ends_;  // of the parts, in its data
+  std::array<std::optional<std::int64_t>, kParts> ends_;  // the end of each part in its data
 };
 
-// A comparison with the parts' bytes, and what must come out of it.
+// A comparison with the parts' bytes, and its expected outcome.
 class Comparison {
  public:
   void Add(const wire::DecodedChunk& chunk) {
@@ -284,7 +283,7 @@ class Comparison {
     std::int64_t size_bytes = 0;
     for (const v1::Segment& segment : chunk.head->segments()) {
       const auto read = static_cast<std::size_t>(segment.read_index());
-      Check(segment.read_index() >= 0 && read < kParts, "a read that there is not");
+      Check(segment.read_index() >= 0 && read < kParts, "a read that does not exist");
       if (order_.empty() || order_.back() != read) order_.push_back(read);
       Check(segment.result_offset() == covered_[read], "a segment that does not follow");
       covered_[read] += segment.size_bytes();
@@ -296,7 +295,7 @@ class Comparison {
 
   void Break() { broken_ = true; }
 
-  // The stream has ended with OK.
+  // Ends the stream with OK.
   void End() const {
     if (broken_) return;
     bool covered = true;
@@ -320,12 +319,12 @@ class Comparison {
 
   ChecksumComparison comparison_{Received(), "g"};
   std::array<std::int64_t, kParts> covered_ = {};
-  std::vector<std::size_t> order_;  // of the reads in the stream
+  std::vector<std::size_t> order_;  // the order of the reads in the stream
   std::uint32_t theirs_ = 0;
   bool broken_ = false;
 };
 
-// A manifest in the making, and the checksums that it must have.
+// A manifest that is being built, and its expected checksums.
 class Manifest {
  public:
   void Add(const wire::DecodedChunk& chunk) {
@@ -341,7 +340,7 @@ class Manifest {
 
   void Break() { broken_ = true; }
 
-  // The stream has ended with OK.
+  // Ends the stream with OK.
   void End() && {
     if (broken_) return;
     const absl::StatusOr<FileManifest> manifest = std::move(builder_).Complete();
@@ -359,7 +358,7 @@ class Manifest {
   bool broken_ = false;
 };
 
-// Returns the checksum that a sound message has: that of its data or, without data, that of the parts' bytes.
+// Returns the right checksum of a message: that of its data or, without data, that of the parts' bytes.
 std::uint32_t ChecksumOf(const v1::Chunk& chunk) {
   if (!chunk.data().empty()) return Crc32c(BytesOf(std::string_view(chunk.data())));
   std::uint32_t crc = 0;
@@ -374,7 +373,7 @@ std::uint32_t ChecksumOf(const v1::Chunk& chunk) {
   return crc;
 }
 
-// A fuzzer does not find checksums: they are made right, which leaves the rest of the message as it was found.
+// Sets the right checksum, which a fuzzer does not find. Keeps the rest of the message.
 std::string WithChecksum(const std::string& bytes) {
   v1::GetTensorsResponse response;
   if (!response.ParseFromString(bytes) || !response.has_chunk()) return bytes;

@@ -14,7 +14,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using tensorferry::fuzz::Check;
-  // A block of its own, so that a sanitizer sees every step over its end.
+  // A separate allocation, so that a sanitizer detects reads after its end.
   const auto json = std::make_unique<char[]>(size);
   std::copy_n(data, size, json.get());
   const absl::StatusOr<tensorferry::safetensors::WeightMap> map =

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The input is a request as a client might send it: a byte that says of which method, then the message. Whatever it is,
-// it is answered or refused as the contract says, and a stream has the bytes that were announced and lie in its files.
+// The input is a request as a client might send it: a byte for the method, then the message. It is answered or refused
+// according to the contract. A stream has the announced size, and stays within its files.
 #include <google/protobuf/stubs/logging.h>
 
 #include <algorithm>
@@ -14,14 +14,8 @@
 #include "lib/catalog/catalog.h"
 #include "lib/text/quote.h"
 #include "lib/wire/chunk_decoder.h"
-#include "server/service/get_file.h"
-#include "server/service/get_metadata.h"
-#include "server/service/get_slice.h"
-#include "server/service/get_tensor.h"
-#include "server/service/get_tensors.h"
-#include "server/service/list_models.h"
-#include "server/service/list_tensors.h"
-#include "server/stream/chunk_source.h"
+#include "server/service/handlers.h"
+#include "server/stream/message_maker.h"
 #include "tests/fuzz/check.h"
 #include "tests/testing/safetensors_bytes.h"
 #include "tests/testing/temp_dir.h"
@@ -31,7 +25,7 @@ namespace {
 
 using fuzz::Check;
 
-// Small enough that a plan of all of it, many times, is streamed in no time.
+// Models so small that a plan that reads all of them many times is streamed at once.
 const Catalog& Models() {
   static const test::TempDir directory;
   static const std::shared_ptr<const Catalog> catalog = [] {
@@ -56,10 +50,10 @@ void CheckRefusal(const absl::Status& status) {
     case absl::StatusCode::kOutOfRange:
       break;
     default:
-      Check(false, "a request is refused with another code than the contract says");
+      Check(false, "a request is refused with a code that the contract does not list");
   }
   const std::string message(status.message());
-  Check(!message.empty() && message.size() < 2000, "a message that is empty, or longer than a client sees");
+  Check(!message.empty() && message.size() < 2000, "a message that is empty, or longer than a client receives");
   Check(IsValidUtf8(message), "a message that is not text");
   Check(std::ranges::none_of(message, [](char c) { return c >= 0 && c < ' '; }), "a control character in a message");
 }
@@ -80,13 +74,13 @@ void CheckStream(absl::StatusOr<StreamPlan> plan, bool checksums_only) {
           "a tensor outside its file");
     announced += read.result_end - read.result_begin;
   }
-  Check(announced == plan->header.size_bytes(), "another size than announced");
+  Check(announced == plan->header.size_bytes(), "a size that was not announced");
   const auto in_flight = std::make_shared<InFlightBytes>();
-  ChunkSource source(*std::move(plan), IoMode::kMmap, BufferPool::Create(64 << 10), in_flight, nullptr);
+  MessageMaker source(*std::move(plan), IoMode::kMmap, BufferPool::Create(64 << 10), in_flight);
   const wire::StreamContent content = checksums_only ? wire::StreamContent::kChecksums : wire::StreamContent::kData;
   std::int64_t sent = 0;
   while (!source.done()) {
-    absl::StatusOr<ChunkSource::Message> message = source.Next();
+    absl::StatusOr<Message> message = source.Next();
     Check(message.ok(), "a stream that breaks");
     Check(message->bytes.Length() < (4 << 20), "a message larger than clients accept");
     const absl::StatusOr<wire::DecodedChunk> chunk = wire::DecodeChunk(message->bytes, content);
@@ -108,7 +102,7 @@ void CheckStream(absl::StatusOr<StreamPlan> plan, bool checksums_only) {
     sent += covered;
   }
   Check(sent == announced, "more or fewer bytes than announced");
-  Check(in_flight->value() == 0, "bytes that are held by nobody");
+  Check(in_flight->value() == 0, "bytes in flight at the end of a stream");
 }
 
 template <typename Request>
@@ -136,7 +130,7 @@ void Answer(const std::uint8_t* data, std::size_t size, Handler handler) {
 }  // namespace tensorferry::server
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
-  // As in the server: what is malformed is not told on stderr.
+  // As in the server: malformed messages are not logged to stderr.
   google::protobuf::SetLogHandler(nullptr);
   return 0;
 }

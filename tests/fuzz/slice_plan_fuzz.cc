@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The input is a dtype, a shape, a slice and the way its result is walked over; brute force says what must come out.
+// The input is a dtype, a shape, a slice, and the sizes of the steps through its result. Compares with brute force.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::int64_t kMaxElements = 1024;
 
-// Takes the input apart; zeros follow its end.
+// Reads values from the input. After its end, all are zero.
 class Input {
  public:
   explicit Input(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
@@ -32,7 +32,7 @@ class Input {
     return byte;
   }
 
-  // Mostly small; the extremes of the type are near.
+  // Returns a small number mostly, and sometimes an extreme of the type.
   std::int64_t Integer() {
     switch (const std::uint8_t byte = Byte()) {
       case 0x80:
@@ -64,7 +64,7 @@ std::vector<std::int64_t> TakeShape(Input& input, Dtype dtype) {
     shape.push_back(dimension);
     elements *= dimension;
   }
-  // A tensor is a whole number of bytes.
+  // The size of a tensor must be a whole number of bytes.
   if (elements * BitWidth(dtype) % 8 != 0) shape.push_back(4);
   return shape;
 }
@@ -98,7 +98,7 @@ void CheckWalk(const SlicePlan& plan, const std::vector<std::int64_t>& source_by
       Check(source_bytes.at(static_cast<std::size_t>(position)) == run.source_offset + i, "place of a run");
     }
   }
-  Check(position == plan.size_bytes(), "it ends too soon");
+  Check(position == plan.size_bytes(), "the result ends too early");
 }
 
 void CheckGather(const SlicePlan& plan, const std::vector<std::int64_t>& source_bytes, std::size_t source_size,
@@ -121,11 +121,11 @@ void Run(Input input) {
   const SliceSpec spec = TakeSpec(input);
 
   const absl::StatusOr<SliceSpec> parsed = SliceSpec::Parse(spec.ToString());
-  Check(parsed.ok() && *parsed == spec, "the slice does not come back from its text");
+  Check(parsed.ok() && *parsed == spec, "the slice differs after ToString and Parse");
 
   const std::optional<test::SliceResult> expected = test::SliceByBruteForce(spec, dtype, shape);
   const absl::StatusOr<SlicePlan> plan = SlicePlan::Create(spec, dtype, shape);
-  Check(plan.ok() == expected.has_value(), "taken or refused, unlike brute force");
+  Check(plan.ok() == expected.has_value(), "accepted or refused, unlike brute force");
   if (!plan.ok()) {
     Check(plan.status().code() == absl::StatusCode::kInvalidArgument, "refused with another code");
     return;

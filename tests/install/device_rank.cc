@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <iostream>
 
-// device_rank SERVER MODEL TENSOR RANK RANKS: fills memory of the GPU cuda:RANK with this rank's rows of a matrix.
+// device_rank SERVER MODEL TENSOR RANK RANKS: fetches one rank's rows of a matrix to cuda:RANK.
 int main(int argc, char** argv) {
   if (argc != 6) return 2;
   const int rank = std::atoi(argv[4]);
@@ -23,9 +23,9 @@ int main(int argc, char** argv) {
   if (!plan.ok()) return std::cerr << plan.status() << '\n', 1;
   const auto memory = device->Allocate(plan->size_bytes());  // or torch.empty(...).data_ptr()
   if (!memory.ok()) return std::cerr << memory.status() << '\n', 1;
-  const tensorferry::Read reads[] = {
-      {.tensor = argv[3], .slice = slice, .into = device->Span(memory->data(), memory->size_bytes())}};
-  const auto fetched = client->Fetch(argv[2], reads);
+  const auto span = device->Span(memory->data(), memory->size_bytes());
+  const tensorferry::Read read = {.tensor = argv[3], .slice = slice, .into = span};
+  const auto fetched = client->Fetch(argv[2], {&read, 1});
   if (!fetched.ok()) return std::cerr << fetched.status() << '\n', 1;
   std::cout << memory->size_bytes() << " bytes are on cuda:" << rank << '\n';
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# install_test.sh BUILD_DIR SOURCE_DIR: what `cmake --install` gives is what another project needs, and no more.
+# install_test.sh BUILD_DIR SOURCE_DIR: tests that the result of `cmake --install` is sufficient for another project, and
+# contains nothing that it should not.
 set -euo pipefail
 
 build_dir=$1
@@ -32,18 +33,18 @@ quietly cmake --install "$build_dir" --prefix "$prefix"
 "$prefix/bin/tensorferryd" --version
 "$prefix/bin/tensorferry" --version
 
-echo "The package names no place on this machine"
+echo "The package contains no path of this machine"
 while IFS= read -r -d '' file; do
-  if grep -nF -e "$source_dir" -e "$build_dir" "$file"; then fail "${file#"$prefix"/} names the tree it was built in"; fi
+  if grep -nF -e "$source_dir" -e "$build_dir" "$file"; then fail "${file#"$prefix"/} contains a path of the build"; fi
 done < <(find "$prefix" -name '*.cmake' -print0)
 
 echo "Public headers: no gRPC, no protobuf, no CUDA, and each compiles alone"
 mapfile -d '' -t headers < <(cd "$prefix/include" && find tensorferry -name '*.h' -print0 | sort -z)
-((${#headers[@]} > 0)) || fail "no header is installed"
-[[ -f $prefix/include/tensorferry/client.h ]] || fail "tensorferry/client.h is not installed"
+((${#headers[@]} > 0)) || fail "no header was installed"
+[[ -f $prefix/include/tensorferry/client.h ]] || fail "tensorferry/client.h was not installed"
 for header in "${headers[@]}"; do
   if grep -nE '#[[:space:]]*include[[:space:]]*[<"](grpc|google/protobuf|.*\.pb\.h|cuda)' "$prefix/include/$header"; then
-    fail "$header shows gRPC, protobuf or CUDA"
+    fail "$header includes gRPC, protobuf or CUDA"
   fi
   printf '#include "%s"\n#include "%s"\n' "$header" "$header" >"$work/header.cc"
   quietly g++ -std=c++20 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I "$prefix/include" "$work/header.cc"
@@ -72,11 +73,13 @@ tensor=model.embed_tokens.weight
 shard=$work/root/sample/model-00001-of-00002.safetensors
 file_offset=$("$client" info --json --server "$server" sample "$tensor" | sed -E 's/.*"file_offset":([0-9]+).*/\1/')
 bytes=$(od -An -v -tx1 -j "$file_offset" -N 8 "$shard" | sed -E 's/ 0/ /g')
+got=$("$work/downstream/rows" "$server" sample "$tensor" | tail -n 1)
+[[ $got == 65536/65536 ]] || fail "rows printed \"$got\""
 got=$("$work/downstream/example" "$server" sample "$tensor")
 [[ $got == "BF16 [ 4096 512 ]$bytes" ]] || fail "the example printed \"$got\", not \"BF16 [ 4096 512 ]$bytes\""
 echo "  $got"
 if "$work/downstream/example" "$server" sample no.such.tensor 2>"$work/error"; then
-  fail "the example found a tensor that is not there"
+  fail "the example succeeded with a missing tensor"
 fi
 grep -q no.such.tensor "$work/error" || fail "the example's error does not name the tensor: $(<"$work/error")"
 
@@ -108,13 +111,14 @@ wait "$server_pid" || status=$?
 server_pid=
 ((status == 0)) || fail "the server ended with status $status"
 
-if [[ ! -f $source_dir/README.md ]]; then
-  echo "README.md is not there: whether it shows the examples was not checked"
-  exit
-fi
-for example in main device_rank rank; do
-  # Without the licence line.
+for shown in rows:README.md main:client/README.md rank:client/README.md device_rank:client/cuda/README.md; do
+  example=${shown%%:*} readme=$source_dir/${shown#*:}
+  if [[ ! -f $readme ]]; then
+    echo "${shown#*:} is missing: not checked that it shows tests/install/$example.cc"
+    continue
+  fi
+  # Without the license line.
   code=$(sed 1d "$source_dir/tests/install/$example.cc")
-  [[ $(<"$source_dir/README.md") == *"$code"* ]] || fail "README.md does not show tests/install/$example.cc as it is"
+  [[ $(<"$readme") == *"$code"* ]] || fail "${shown#*:} must show an exact copy of tests/install/$example.cc"
 done
-echo "README.md shows the examples"
+echo "the READMEs show the examples"

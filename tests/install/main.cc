@@ -15,6 +15,8 @@ int main(int argc, char** argv) {
   for (const auto size : tensor->shape()) std::cout << size << ' ';
   std::cout << ']' << std::hex;
   const auto data = tensor->data();
-  for (std::size_t i = 0; i < data.size() && i < 8; ++i) std::cout << ' ' << std::to_integer<int>(data[i]);
+  for (std::size_t i = 0; i < data.size() && i < 8; ++i) {
+    std::cout << ' ' << std::to_integer<int>(data[i]);
+  }
   std::cout << '\n';
 }

@@ -5,8 +5,9 @@
 
 namespace tf = tensorferry;
 
+// rank SERVER MODEL RANK WORLD_SIZE: fetches the shards of one rank, and reports each of them.
 int main(int argc, char** argv) {
-  if (argc != 5) return 2;  // rank SERVER MODEL RANK WORLD_SIZE: reports this rank's shards as they arrive
+  if (argc != 5) return 2;
   const auto client = tf::Client::Connect({argv[1]});
   if (!client.ok()) return std::cerr << client.status() << '\n', 1;
   const auto tensors = client->ListTensors(argv[2]);

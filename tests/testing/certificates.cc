@@ -15,7 +15,7 @@
 namespace tensorferry::test {
 namespace {
 
-// What cannot be done is no subject of any test.
+// Failures here end the test program, because no test is about them.
 template <typename T>
 T* Must(T* pointer) {
   if (pointer == nullptr) {

@@ -14,7 +14,7 @@ struct IssuedCertificate {
   std::string private_key;
 };
 
-// An authority that signs certificates for servers on the loopback interface and for clients.
+// An authority that signs certificates for servers on the loopback interface, and for clients.
 class Authority {
  public:
   explicit Authority(const std::string& name);
@@ -22,10 +22,10 @@ class Authority {
   Authority& operator=(const Authority&) = delete;
   ~Authority();
 
-  // Its own certificate.
+  // Returns its own certificate.
   const std::string& certificate() const { return certificate_; }
 
-  // One with that common name, for localhost and 127.0.0.1. With a negative lifetime it has expired.
+  // Issues a certificate with this common name, for localhost and 127.0.0.1. With a negative lifetime it has expired.
   IssuedCertificate Issue(const std::string& name, std::chrono::seconds lifetime = std::chrono::hours(24)) const;
 
  private:

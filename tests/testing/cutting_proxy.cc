@@ -17,7 +17,7 @@
 namespace tensorferry::test {
 namespace {
 
-// How often a thread looks whether the proxy ends.
+// The interval at which a thread checks if the proxy ends.
 constexpr int kPollMs = 20;
 
 void Require(bool condition, const char* what) {
@@ -82,7 +82,7 @@ void CuttingProxy::Accept() {
     if (!client.ok()) continue;
     UniqueFd server = Socket();
     const sockaddr_in address = Loopback(server_port_);
-    // Without a server the client sees a connection that closes at once.
+    // Without a server, the connection of the client closes at once.
     if (::connect(server.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) continue;
     connections_.emplace_back([this, connection, client = std::move(client), server = std::move(server)]() mutable {
       Pass(connection, std::move(client), std::move(server));
@@ -146,7 +146,8 @@ void CuttingProxy::Strike(How how, int client, int server) {
     if (SendAll(client, {buffer.data(), 1})) PassUntil(std::nullopt, client, server);
     return;
   }
-  // What the client still sends must be taken: else the system would answer with a reset, which overtakes data.
+  // The proxy must receive the bytes that the client still sends. Otherwise the system would send a reset, which
+  // overtakes data.
   if (how == How::kClose) ::shutdown(client, SHUT_WR);
   while (!ended_) {
     pollfd ready{.fd = client, .events = POLLIN, .revents = 0};

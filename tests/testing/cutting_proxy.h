@@ -14,41 +14,41 @@
 
 namespace tensorferry::test {
 
-// A TCP proxy in this process that passes everything to a server, and back so much of it.
+// A TCP proxy in this process. It passes everything to a server, and a limited number of bytes back.
 class CuttingProxy {
  public:
   enum class How {
-    kClose,  // all that was passed arrives, then the end
-    kReset,  // of what was passed some may be lost, too
-    kStall,  // nothing more comes
-    kFlip,   // a bit of the byte behind is another, and the connection lives on
+    kClose,  // closes the connection after all passed bytes
+    kReset,  // resets the connection; passed bytes may be lost
+    kStall,  // passes nothing more
+    kFlip,   // flips a bit of the next byte, and continues
   };
-  // What happens to a connection after so many bytes came back.
+  // The fault of a connection, after this many bytes from the server.
   struct Fate {
     std::int64_t after_bytes = 0;
     How how = How::kClose;
   };
-  // Asked for each connection, which are counted from 0; one without a fate lives on. Called from a thread of the
-  // proxy.
+  // Returns the fault of a connection, or nothing for no fault. Connections are numbered from 0. Called on a thread of
+  // the proxy.
   using ChooseFate = std::function<std::optional<Fate>(int connection)>;
 
   // `server` is host:port, with an IPv4 address for the host.
   CuttingProxy(const std::string& server, ChooseFate choose_fate);
   CuttingProxy(const CuttingProxy&) = delete;
   CuttingProxy& operator=(const CuttingProxy&) = delete;
-  // Closes everything.
+  // Closes all connections.
   ~CuttingProxy();
 
   const std::string& address() const { return address_; }
-  // How many connections met their fate.
+  // Returns the number of connections that had their fault.
   int faults() const { return faults_; }
-  // How many bytes came back over all connections.
+  // Returns the bytes that passed from the server, over all connections.
   std::int64_t passed_bytes() const { return passed_bytes_; }
 
  private:
   void Accept();
   void Pass(int connection, UniqueFd client, UniqueFd server);
-  // Passes bytes both ways until the fate strikes; false: an end closed before.
+  // Passes bytes both ways until the fault. Returns false if an end closed the connection before.
   bool PassUntil(const std::optional<Fate>& fate, int client, int server);
   void Strike(How how, int client, int server);
   bool Wait(int client, int server, bool& client_ready, bool& server_ready) const;

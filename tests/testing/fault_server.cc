@@ -80,24 +80,24 @@ FaultServer::FaultServer(std::string bytes, std::size_t chunk_bytes)
 FaultServer::~FaultServer() { server_->Shutdown(std::chrono::system_clock::now()); }
 
 void FaultServer::SetFaults(std::vector<Fault> faults) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   faults_ = {faults.begin(), faults.end()};
   requests_.clear();
   comparisons_ = 0;
 }
 
 std::vector<v1::GetTensorsRequest> FaultServer::requests() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   return requests_;
 }
 
 int FaultServer::comparisons() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   return comparisons_;
 }
 
 Fault FaultServer::NextFault(const v1::GetTensorsRequest& request) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   requests_.push_back(request);
   if (faults_.empty()) return last_fault_ = Fault::kNone;
   last_fault_ = faults_.front();
@@ -153,7 +153,7 @@ v1::GetTensorsResponse FaultServer::DataChunk(const std::string& bytes, std::int
 grpc::Status FaultServer::SendChecksums(const v1::Read& read, Writer* writer) {
   Fault fault = Fault::kNone;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(&mutex_);
     ++comparisons_;
     fault = last_fault_;
   }
@@ -175,7 +175,7 @@ grpc::Status FaultServer::GetTensors(grpc::ServerContext* context, const v1::Get
   const Fault fault = NextFault(*request);
   if (fault == Fault::kUnavailable) return Broken();
   if (fault == Fault::kExhausted) return {grpc::StatusCode::RESOURCE_EXHAUSTED, "too many streams"};
-  if (fault == Fault::kNotFound) return {grpc::StatusCode::NOT_FOUND, "there is no model \"m\""};
+  if (fault == Fault::kNotFound) return {grpc::StatusCode::NOT_FOUND, "no model \"m\""};
 
   const std::string bytes = BytesOf(fault);
   const auto size = static_cast<std::int64_t>(bytes.size());

@@ -8,46 +8,47 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "lib/sync/mutex.h"
 #include "tensorferry/v1/tensor_service.grpc.pb.h"
 
 namespace tensorferry::test {
 
-// What a stream of a FaultServer does wrong; in the middle is after two chunks.
+// The faults of a stream of a FaultServer. "In the middle" means after two chunks.
 enum class Fault {
   kNone,
   kUnavailable,  // refuses the call
-  kExhausted,    // refuses it for want of resources
+  kExhausted,    // refuses it with RESOURCE_EXHAUSTED
   kBreakAfterHeader,
-  kBreak,            // in the middle
+  kBreak,            // ends with an error in the middle
   kCancel,           // resets the stream in the middle
-  kFlippedByte,      // of the third chunk
-  kNoChecksum,       // of the third chunk
-  kOtherGeneration,  // bytes and all
-  kOtherInstance,    // the same bytes of another opening of the files
-  kOtherBytes,       // of another opening of the files, under the same generation
-  kOtherShape,       // says the generation and describes something else
-  kEarlyOk,          // ends well in the middle
+  kFlippedByte,      // damages the third chunk
+  kNoChecksum,       // omits the checksum of the third chunk
+  kOtherGeneration,  // sends another generation, with other bytes
+  kOtherInstance,    // sends the same bytes from another opening of the files
+  kOtherBytes,       // sends other bytes from another opening, under the same generation
+  kOtherShape,       // describes another dtype
+  kEarlyOk,          // ends with OK in the middle
   kDuplicate,        // sends the second chunk twice
-  kGap,              // leaves the third chunk out
-  kOversize,         // the last chunk goes on behind what was asked for
-  kHugeMessage,      // sends more than gRPC takes
-  kExtra,            // after all it sends a chunk of a read that was not asked for
-  kBreakAtEnd,       // after all data, before the status
-  kNotFound,         // refuses it: no such model
-  kStall,            // in the middle, until it is cancelled
+  kGap,              // omits the third chunk
+  kOversize,         // sends a last chunk beyond the requested range
+  kHugeMessage,      // sends a message above the limit of gRPC
+  kExtra,            // sends a chunk of a read that was not requested, at the end
+  kBreakAtEnd,       // ends with an error after all data
+  kNotFound,         // refuses the call: no such model
+  kStall,            // stops in the middle until it is cancelled
 };
 
 std::string_view Name(Fault fault);
 inline void PrintTo(Fault fault, std::ostream* out) { *out << Name(fault); }
 
-// A server of a model "m" with one tensor "t" of bytes, in this process, made without our server's code so that it can
-// be wrong. Requests for checksums are answered as the last stream of data was. Safe for concurrent use by multiple
-// threads.
+// A server in this process, with a model "m" of one tensor "t" of bytes. It does not use our server's code, so that it
+// can have faults. It answers requests for checksums with the bytes of the last stream. Safe for concurrent use by
+// multiple threads.
 class FaultServer final : private v1::TensorService::Service {
  public:
   static constexpr std::string_view kGeneration = "g1";
@@ -57,12 +58,12 @@ class FaultServer final : private v1::TensorService::Service {
 
   const std::string& address() const { return address_; }
 
-  // The next streams do `faults`, in order; those behind do nothing wrong.
+  // Gives the next streams these faults, in order. Later streams have none.
   void SetFaults(std::vector<Fault> faults);
 
-  // Of the streams of data since SetFaults, in order. Each has one read.
+  // Returns the requests for data since SetFaults, in order. Each has one read.
   std::vector<v1::GetTensorsRequest> requests() const;
-  // How many streams of checksums there were since SetFaults.
+  // Returns the number of streams of checksums since SetFaults.
   int comparisons() const;
 
  private:
@@ -72,7 +73,7 @@ class FaultServer final : private v1::TensorService::Service {
   grpc::Status GetTensors(grpc::ServerContext* context, const v1::GetTensorsRequest* request, Writer* writer) override;
 
   Fault NextFault(const v1::GetTensorsRequest& request);
-  // The bytes that a stream with that fault is about.
+  // Returns the bytes of the tensor in a stream with this fault.
   std::string BytesOf(Fault fault) const;
   v1::GetTensorsResponse HeaderChunk(Fault fault, std::int64_t size_bytes) const;
   static v1::GetTensorsResponse DataChunk(const std::string& bytes, std::int64_t offset, std::int64_t size_bytes,
@@ -82,11 +83,11 @@ class FaultServer final : private v1::TensorService::Service {
   const std::string bytes_;
   const std::int64_t chunk_bytes_;
   std::string address_;
-  mutable std::mutex mutex_;  // guards what follows
-  std::deque<Fault> faults_;
-  std::vector<v1::GetTensorsRequest> requests_;
-  Fault last_fault_ = Fault::kNone;
-  int comparisons_ = 0;
+  mutable Mutex mutex_;
+  std::deque<Fault> faults_ ABSL_GUARDED_BY(mutex_);
+  std::vector<v1::GetTensorsRequest> requests_ ABSL_GUARDED_BY(mutex_);
+  Fault last_fault_ ABSL_GUARDED_BY(mutex_) = Fault::kNone;
+  int comparisons_ ABSL_GUARDED_BY(mutex_) = 0;
   std::unique_ptr<grpc::Server> server_;
 };
 

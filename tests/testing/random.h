@@ -14,8 +14,8 @@
 
 namespace tensorferry::test {
 
-// Random numbers for a test, which can be had again: the seed is printed, recorded as a property, and part of the
-// message of every failure while this object lives. TENSORFERRY_TEST_SEED chooses it.
+// Reproducible random numbers for a test. The seed is printed, recorded as a property, and part of the message of every
+// failure during the lifetime of this object. TENSORFERRY_TEST_SEED sets it.
 class Random {
  public:
   Random() : Random(ChooseSeed()) {}
@@ -29,13 +29,13 @@ class Random {
   Random(const Random&) = delete;
   Random& operator=(const Random&) = delete;
 
-  // One of [min, max], both included.
+  // Returns a number in [min, max].
   std::int64_t Between(std::int64_t min, std::int64_t max) {
     return std::uniform_int_distribution<std::int64_t>(min, max)(generator_);
   }
-  // One of [0, size).
+  // Returns a number in [0, size).
   std::size_t Below(std::size_t size) { return std::uniform_int_distribution<std::size_t>(0, size - 1)(generator_); }
-  // True once in `n` times.
+  // Returns true with probability 1/n.
   bool OneIn(std::int64_t n) { return Between(1, n) == 1; }
 
   template <typename Container>

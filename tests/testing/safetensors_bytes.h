@@ -14,37 +14,37 @@
 
 namespace tensorferry::test {
 
-// The bytes of a file, made without the library so that they can be wrong: length prefix, header, data.
+// Returns the bytes of a file: length prefix, header, data. Does not use the library, so that the file may be invalid.
 std::string SafetensorsBytes(std::string_view header_json, std::string_view data = {});
-// The same with a length prefix that says something else than the header's size.
+// Returns the same with a length prefix that may differ from the header's size.
 std::string SafetensorsBytesWithLength(std::uint64_t length, std::string_view header_json, std::string_view data = {});
 
-// A tensor of a header to be made.
+// A tensor for HeaderJson.
 struct TensorSpec {
   std::string name;
   Dtype dtype = Dtype::kU8;
   std::vector<std::int64_t> shape;
 };
 
-// The bytes that the tensor's elements take.
+// Returns the size of the tensor's elements.
 std::int64_t SizeBytes(const TensorSpec& tensor);
 
-// One entry of a header, for example `"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}`. `name_json` and
-// `shape_json` stand as they are within the quotes and brackets.
+// Returns one entry of a header, for example `"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}`. `name_json` and
+// `shape_json` are inserted between the quotes and brackets without escaping.
 std::string EntryJson(std::string_view name_json, std::string_view dtype, std::string_view shape_json,
                       std::int64_t begin, std::int64_t end);
 
-// The header that lays the tensors out one after another. `metadata_json`, if not empty, is the value of
+// Returns a header that lays the tensors out one after another. `metadata_json`, if not empty, is the value of
 // `__metadata__`.
 std::string HeaderJson(const std::vector<TensorSpec>& tensors, std::string_view metadata_json = {});
 
-// A valid file of these tensors. The data counts up from `fill`, so that two files differ if their fills do.
+// Returns a valid file of these tensors. Its bytes count up from `fill`, so that files of different fills differ.
 std::string ValidFile(const std::vector<TensorSpec>& tensors, std::string_view metadata_json = {}, int fill = 0);
 
-// A valid file of U8 tensors of three bytes with these names.
+// Returns a valid file of U8 tensors of three bytes with these names.
 std::string FileOfTensors(const std::vector<std::string>& names, int fill = 0);
 
-// An index with that weight_map; names stand as they are within the quotes.
+// Returns an index with this weight_map. Names are inserted between the quotes without escaping.
 std::string IndexJson(const std::map<std::string, std::string>& weight_map);
 
 inline std::span<const std::byte> AsBytes(std::string_view text) {

@@ -14,21 +14,21 @@
 
 namespace tensorferry::test {
 
-// A model "m.safetensors" of random bytes, and a server of it in this process. What cannot be done ends the test
-// program: it is no subject of any test.
+// A model "m.safetensors" of random bytes, and a server of it in this process. A failure to set it up ends the test
+// program.
 class ServedModel {
  public:
   static constexpr const char* kName = "m.safetensors";
 
   ServedModel(const std::vector<TensorSpec>& tensors, Random& random);
 
-  // A client of it.
+  // Returns a client of the server.
   Client Connect(int connections = 1) const;
 
   const Model& model() const { return *model_; }
-  // The bytes of the whole file.
+  // Returns the bytes of the whole file.
   std::string File() const { return directory_.Read(kName); }
-  // The bytes of a tensor.
+  // Returns the bytes of a tensor.
   std::string Expected(const std::string& tensor) const;
 
  private:

@@ -14,7 +14,7 @@ __extension__ using Wide = __int128;
 
 Wide FromEnd(Wide bound, Wide size) { return bound < 0 ? bound + size : bound; }
 
-// The elements of one dimension that are taken, by asking each whether it is.
+// Returns the selected elements of one dimension. Tests each element of the dimension.
 std::optional<std::vector<std::int64_t>> Taken(const DimensionSlice& slice, std::int64_t size) {
   std::vector<std::int64_t> taken;
   if (const auto* index = std::get_if<Index>(&slice)) {
@@ -39,7 +39,7 @@ std::optional<std::vector<std::int64_t>> Taken(const DimensionSlice& slice, std:
 std::optional<SliceResult> SliceByBruteForce(const SliceSpec& spec, Dtype dtype, std::span<const std::int64_t> shape) {
   if (spec.dimensions.size() > shape.size()) return std::nullopt;
   SliceResult result;
-  // The elements of the result, in order, as places in the tensor.
+  // The elements of the result, in order, as indexes of the tensor.
   std::vector<std::int64_t> elements = {0};
   for (std::size_t d = 0; d < shape.size(); ++d) {
     const DimensionSlice slice = d < spec.dimensions.size() ? spec.dimensions[d] : DimensionSlice(Range{});

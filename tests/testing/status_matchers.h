@@ -20,7 +20,7 @@ const absl::Status& StatusOf(const absl::StatusOr<T>& status_or) {
   return status_or.status();
 }
 
-// The message as a std::string: the absl::string_view of this Abseil is no std type.
+// Returns the message as a std::string, because the absl::string_view of this Abseil is not std::string_view.
 template <typename StatusOrStatusOr>
 std::string MessageOf(const StatusOrStatusOr& status) {
   return std::string(StatusOf(status).message());
@@ -66,7 +66,8 @@ inline StatusIsMatcher IsOk() { return StatusIs(absl::StatusCode::kOk); }
 #define TF_EXPECT_OK(expression) EXPECT_THAT(expression, ::tensorferry::test::IsOk())
 #define TF_ASSERT_OK(expression) ASSERT_THAT(expression, ::tensorferry::test::IsOk())
 
-// Evaluates `expression`, an absl::StatusOr; moves its value into `declaration`, or fails and leaves the function.
+// Evaluates `expression`, an absl::StatusOr. Moves its value into `declaration`, or fails and returns from the
+// function.
 #define TF_ASSERT_OK_AND_ASSIGN(declaration, expression) \
   TF_ASSERT_OK_AND_ASSIGN_(TF_TEST_CONCAT_(status_or_, __LINE__), declaration, expression)
 #define TF_ASSERT_OK_AND_ASSIGN_(status_or, declaration, expression)        \

@@ -20,7 +20,7 @@
 namespace tensorferry::test {
 namespace {
 
-// `what` is whatever a system call or a stream said.
+// Ends the program unless `what`, the success of a system call or stream, is true.
 void Must(bool what, const std::string& action) {
   if (what) return;
   std::fprintf(stderr, "test fixture: cannot %s: %s\n", action.c_str(), std::strerror(errno));

@@ -8,8 +8,8 @@
 
 namespace tensorferry::test {
 
-// An empty directory that is removed, with all that is in it, with this object. Names are relative to it; the folders
-// on the way are made. What cannot be done ends the test program: it is no subject of any test.
+// An empty directory, which is removed with its contents when this object is destroyed. Names are relative to it.
+// Parent folders are made as needed. A failure ends the test program.
 class TempDir {
  public:
   TempDir();
@@ -20,7 +20,7 @@ class TempDir {
   const std::string& path() const { return path_; }
   std::string Path(std::string_view name) const;
 
-  // Each returns the path of what it made.
+  // Each of these returns the path that it made.
   std::string Write(std::string_view name, std::string_view bytes) const;
   std::string MakeFolder(std::string_view name) const;
   std::string MakeLink(std::string_view name, std::string_view target) const;
@@ -28,7 +28,7 @@ class TempDir {
   std::string MakeSocket(std::string_view name) const;
 
   std::string Read(std::string_view name) const;
-  // The names of all entries of the folder, hidden ones too, in order.
+  // Returns the names of all entries of the folder in order, including hidden ones.
   std::vector<std::string> List(std::string_view name = ".") const;
 
  private:

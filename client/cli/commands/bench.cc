@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "client/cli/commands/bench.h"
-
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -18,14 +16,15 @@
 #include <utility>
 #include <vector>
 
+#include "client/cli/commands/commands.h"
 #include "client/cli/commands/fetch_memory.h"
-#include "client/cli/commands/result_size.h"
 #include "client/cli/commands/small_read.h"
 #include "client/cli/flags/connection.h"
 #include "client/cli/flags/device_flags.h"
+#include "client/cli/flags/help.h"
+#include "client/cli/flags/validators.h"
 #include "client/cli/output/human.h"
 #include "client/cli/output/progress_bar.h"
-#include "client/cli/output/retry_line.h"
 #include "client/cli/output/terminal.h"
 #include "client/cli/process/interrupt.h"
 #include "lib/text/json_text.h"
@@ -41,7 +40,7 @@ struct BenchOptions {
   ServerOptions server;
   std::string model;
   std::string tensor;
-  // A tensor's name may be empty.
+  // Says if TENSOR was given: a tensor's name may be empty.
   CLI::Option* tensor_given = nullptr;
   int rounds = 5;
   int latency_reads = 1000;
@@ -50,7 +49,7 @@ struct BenchOptions {
 };
 
 struct BenchResult {
-  // The device's model; empty for host memory.
+  // The model of the GPU; empty for host memory.
   std::string device_name;
   std::int64_t bytes = 0;
   double median_seconds = 0;
@@ -73,12 +72,12 @@ struct BenchJob {
     FetchOptions fetch;
     fetch.timeout = deadline.remaining();
     fetch.stop_token = interrupt.token();
-    fetch.on_retry = PrintRetries();
+    fetch.on_retry = PrintRetry;
     return fetch;
   }
 };
 
-// The smallest of `sorted` that is at least as large as that share of them.
+// Returns the smallest value in `sorted` that is at least as large as the share `share` of the values.
 double Percentile(std::span<const double> sorted, double share) {
   const auto rank = static_cast<std::size_t>(std::ceil(share * static_cast<double>(sorted.size())));
   return sorted[std::clamp<std::size_t>(rank, 1, sorted.size()) - 1];
@@ -100,13 +99,11 @@ double SecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// Fetches all `tensors` as one plan, round after round.
+// Fetches all `tensors` in one request per round.
 absl::Status MeasureThroughput(const BenchJob& job, std::span<const TensorInfo> tensors, BenchResult& result) {
   for (const TensorInfo& info : tensors) {
-    const auto size_bytes = ResultSizeBytes(info, std::nullopt);
-    if (!size_bytes.ok()) return size_bytes.status();
-    if (__builtin_add_overflow(result.bytes, *size_bytes, &result.bytes)) {
-      return absl::DataLossError("the server says that the model has more than 8 EiB");
+    if (__builtin_add_overflow(result.bytes, info.size_bytes, &result.bytes)) {
+      return absl::DataLossError("the server reports a model of more than 8 EiB");
     }
   }
   const auto memory = FetchMemory::Allocate(result.bytes, job.device);
@@ -123,8 +120,8 @@ absl::Status MeasureThroughput(const BenchJob& job, std::span<const TensorInfo> 
   for (int round = 1; round <= job.options.rounds; ++round) {
     ProgressBar progress_bar(fmt::format("round {} of {}", round, job.options.rounds));
     FetchOptions fetch = job.Fetch();
-    fetch.on_progress = progress_bar.Callback();
-    fetch.on_retry = PrintRetries(&progress_bar);
+    fetch.on_progress = progress_bar.OnProgress();
+    fetch.on_retry = progress_bar.OnRetry();
     const auto start = std::chrono::steady_clock::now();
     const auto fetched = job.client.Fetch(job.options.model, reads, fetch);
     seconds.push_back(SecondsSince(start));
@@ -136,14 +133,13 @@ absl::Status MeasureThroughput(const BenchJob& job, std::span<const TensorInfo> 
   return absl::OkStatus();
 }
 
-// Fetches the same few bytes again and again, one read after another.
+// Fetches the same few bytes repeatedly, one read at a time.
 absl::Status MeasureLatency(const BenchJob& job, std::span<const TensorInfo> tensors, BenchResult& result) {
-  const auto read = ChooseSmallRead(tensors, kSmallReadBytes);
-  if (!read.ok()) return read.status();
-  result.latency_bytes = read->size_bytes;
-  const auto memory = FetchMemory::Allocate(read->size_bytes, job.device);
+  const SmallRead read = ChooseSmallRead(tensors, kSmallReadBytes);
+  result.latency_bytes = read.size_bytes;
+  const auto memory = FetchMemory::Allocate(read.size_bytes, job.device);
   if (!memory.ok()) return memory.status();
-  const std::array reads = {Read{read->tensor, read->slice, memory->Part(0, read->size_bytes)}};
+  const std::array reads = {Read{read.tensor, read.slice, memory->Part(0, read.size_bytes)}};
 
   std::vector<double> seconds;
   for (int i = 0; i < job.options.latency_reads; ++i) {
@@ -176,8 +172,8 @@ absl::StatusOr<BenchResult> Bench(const BenchOptions& options, Interrupt& interr
   return result;
 }
 
-// Returns the name of the memory that the data went to.
-std::string Place(const BenchOptions& options, const BenchResult& result) {
+// Returns the name of the memory that the data was fetched into.
+std::string MemoryName(const BenchOptions& options, const BenchResult& result) {
   if (!options.device.cuda_ordinal) return "memory";
   const CudaOptions& device = options.device.options;
   return fmt::format("cuda:{} ({}) through {} of {}", *options.device.cuda_ordinal, result.device_name,
@@ -189,7 +185,7 @@ std::string Text(const BenchOptions& options, const BenchResult& result) {
       "throughput:  {}/s ({:.2f} GB/s), the median of {} of {} into {}\n"
       "latency:     p50 {}, p95 {}, p99 {}, over {} of {}\n",
       HumanSize(result.bytes_per_second), result.bytes_per_second / 1e9, Counted(options.rounds, "round"),
-      HumanSize(result.bytes), Place(options, result), HumanLatency(result.latency_p50_seconds),
+      HumanSize(result.bytes), MemoryName(options, result), HumanLatency(result.latency_p50_seconds),
       HumanLatency(result.latency_p95_seconds), HumanLatency(result.latency_p99_seconds),
       Counted(options.latency_reads, "read"), HumanSize(result.latency_bytes));
 }
@@ -228,21 +224,25 @@ ExitCode RunBench(const BenchOptions& options) {
 
 void AddBenchCommand(CLI::App& program, std::function<ExitCode()>& run) {
   auto options = std::make_shared<BenchOptions>();
-  CLI::App* const command = program.add_subcommand(
-      "bench", "Measure throughput into memory, of the host or a GPU, and the latency of small reads");
-  command->add_option("MODEL", options->model, "The model, as ls names it")->type_name("")->required();
+  CLI::App* const command =
+      AddCommand(program, "bench", "Measure the throughput of fetching a model, and the latency of small reads.",
+                 {"tensorferry bench llama-8b", "tensorferry bench llama-8b --device cuda:0 --rounds 10",
+                  "tensorferry bench llama-8b lm_head.weight --connections 4 --json"});
+  command->add_option("MODEL", options->model, "The model, as ls names it.")->required();
   options->tensor_given =
-      command->add_option("TENSOR", options->tensor, "Fetch this tensor; without it, the whole model")->type_name("");
-  command->add_option("--rounds", options->rounds, "How many times to fetch it; the median counts")
+      command->add_option("TENSOR", options->tensor, "Fetch this tensor. Without it: the whole model.");
+  command->add_option("--rounds", options->rounds, "Fetch this many times; the result is the median.")
+      ->group("Measurement")
       ->type_name("N")
-      ->check(CLI::Range(1, 1'000'000).description(""))
+      ->check(WholeNumber(1, 1'000'000))
       ->capture_default_str();
-  command->add_option("--latency-reads", options->latency_reads, "How many reads of up to 4096 bytes to time")
+  command->add_option("--latency-reads", options->latency_reads, "Time this many reads of at most 4096 bytes.")
+      ->group("Measurement")
       ->type_name("N")
-      ->check(CLI::Range(1, 10'000'000).description(""))
+      ->check(WholeNumber(1, 10'000'000))
       ->capture_default_str();
-  AddDeviceFlags(*command, "Measure into this GPU's memory; default: into host memory", options->device);
-  command->add_flag("--json", options->json, "Print JSON, in bytes and seconds; default: text");
+  AddDeviceFlags(*command, "Fetch into the memory of this GPU.", options->device);
+  command->add_flag("--json", options->json, "Print JSON: bytes and seconds.")->group("Output");
   AddServerOptions(*command, options->server);
   command->callback([options, &run] { run = [options] { return RunBench(*options); }; });
 }

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "client/cli/commands/check.h"
-
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -15,6 +13,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "client/cli/commands/commands.h"
+#include "client/cli/flags/help.h"
 #include "client/cli/output/human.h"
 #include "client/cli/output/terminal.h"
 #include "lib/catalog/catalog.h"
@@ -32,14 +32,15 @@ struct CheckOptions {
 
 struct Verdict {
   std::string path;
-  // Empty: ok.
+  // Empty if the file or model is ok.
   std::string reason;
-  // Of what is ok.
+  // Set if it is ok.
   std::int64_t tensor_count = 0;
   std::int64_t size_bytes = 0;
 };
 
-// Why the file or model at `path` is bad, which the library calls `name`: its message need not name it again.
+// Returns the verdict for a bad file or model at `path`. `name` is its name in the library's message, which the verdict
+// leaves out.
 Verdict Bad(const std::string& path, const std::string& name, const absl::Status& status) {
   const std::string message(status.message());
   const std::string prefix = fmt::format("file {}: ", Quote(name));
@@ -130,10 +131,17 @@ ExitCode RunCheck(const CheckOptions& options) {
 
 void AddCheckCommand(CLI::App& program, std::function<ExitCode()>& run) {
   auto options = std::make_shared<CheckOptions>();
-  CLI::App* const command = program.add_subcommand(
-      "check", "Validate safetensors files, or directories of models, on this machine; exits with 1 if any is bad");
-  command->add_option("PATH", options->paths, "Files and directories")->type_name("")->required();
-  command->add_flag("--json", options->json, "Print JSON, sizes in bytes; default: a line for each file or model");
+  CLI::App* const command =
+      AddCommand(program, "check", "Validate the headers and indexes of safetensors files on this machine.",
+                 {"tensorferry check model.safetensors", "tensorferry check /models",
+                  "tensorferry check --json /models/llama-8b"});
+  command
+      ->add_option(
+          "PATH", options->paths,
+          "Files, and directories to scan for models. The bytes of tensors are not read. Any bad file or model "
+          "makes the exit code 1.")
+      ->required();
+  command->add_flag("--json", options->json, "Print JSON: sizes in bytes.")->group("Output");
   command->callback([options, &run] { run = [options] { return RunCheck(*options); }; });
 }
 

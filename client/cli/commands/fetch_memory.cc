@@ -28,12 +28,12 @@ std::int64_t AvailableMemoryBytes() {
 }
 
 absl::StatusOr<std::unique_ptr<std::byte[]>> AllocateTouched(std::int64_t size_bytes) {
-  // The kernel would promise more memory than there is, and kill the program when it touches it.
+  // The kernel overcommits: it would kill the program when it touches the pages.
   const std::int64_t available = AvailableMemoryBytes();
   std::unique_ptr<std::byte[]> memory;
   if (size_bytes <= available) memory.reset(new (std::nothrow) std::byte[static_cast<std::size_t>(size_bytes)]);
   if (memory == nullptr) {
-    return absl::ResourceExhaustedError(fmt::format("needs {} of memory and {} are available: name a TENSOR instead",
+    return absl::ResourceExhaustedError(fmt::format("needs {} of memory, {} are available: give a TENSOR to fetch less",
                                                     HumanSize(size_bytes), HumanSize(available)));
   }
   std::memset(memory.get(), 0, static_cast<std::size_t>(size_bytes));

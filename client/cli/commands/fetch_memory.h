@@ -13,14 +13,14 @@
 
 namespace tensorferry::cli {
 
-// Memory of the host or of a device, which fetches fill again and again.
+// Memory of the host or of a GPU, as the destination of repeated fetches.
 class FetchMemory {
  public:
-  // Allocates memory of `device`, or of the host if there is none. The host's pages are present, so that a fetch does
-  // not measure the kernel. Errors: RESOURCE_EXHAUSTED: there is not enough memory.
+  // Allocates memory of `device`, or of the host if there is none. Touches all pages of host memory, because otherwise
+  // the first fetch would measure page faults. Errors: RESOURCE_EXHAUSTED: not enough memory.
   static absl::StatusOr<FetchMemory> Allocate(std::int64_t size_bytes, const std::optional<CudaDevice>& device);
 
-  // Returns a part as a destination, which must be inside. It must not outlive the memory.
+  // Returns a part of the memory as a destination. The part must be inside the memory, and must not outlive it.
   Destination Part(std::int64_t offset, std::int64_t size_bytes) const;
 
  private:

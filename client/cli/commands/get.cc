@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "client/cli/commands/get.h"
-
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -17,11 +15,12 @@
 #include <string_view>
 #include <utility>
 
+#include "client/cli/commands/commands.h"
 #include "client/cli/flags/connection.h"
+#include "client/cli/flags/help.h"
 #include "client/cli/output/human.h"
 #include "client/cli/output/npy.h"
 #include "client/cli/output/progress_bar.h"
-#include "client/cli/output/retry_line.h"
 #include "client/cli/output/stream_sink.h"
 #include "client/cli/output/terminal.h"
 #include "client/cli/process/interrupt.h"
@@ -40,10 +39,10 @@ struct GetOptions {
   std::string tensor;
   std::optional<SliceSpec> slice;
   std::string output;
-  std::string format;  // "raw", "npy", "safetensors"; empty: by the name of the output
+  std::string format;  // "raw", "npy", "safetensors"; empty: by the name of `output`
 };
 
-// Returns true if the output exists and takes bytes in order only: a pipe, a terminal.
+// Returns true if the output accepts bytes in order only: it exists and is a pipe, a terminal or a device.
 bool IsStream(const std::string& output) {
   if (output == "-") return true;
   struct stat status {};
@@ -59,7 +58,7 @@ absl::StatusOr<UniqueFd> OpenStream(const std::string& output) {
   return fd;
 }
 
-// Finds out that a disk is too full before anything is fetched, where the filesystem can tell.
+// Fails if the disk is too full, before any byte is fetched. Succeeds if the filesystem cannot reserve space.
 absl::Status Reserve(const AtomicFile& file, const std::string& path, std::int64_t size_bytes) {
   if (size_bytes == 0 || ::fallocate(file.fd(), FALLOC_FL_KEEP_SIZE, 0, size_bytes) == 0) return absl::OkStatus();
   if (errno != ENOSPC && errno != EDQUOT && errno != EFBIG) return absl::OkStatus();
@@ -74,14 +73,14 @@ absl::StatusOr<std::string> EncodeHead(const std::string& format, const ReadResu
   }
   if (const auto descr = NpyDescr(result.dtype)) return NpyHeader(*descr, result.shape);
   return absl::FailedPreconditionError(fmt::format(
-      "NumPy has no {}, so that no .npy file can hold it: use --format safetensors, or --format raw for the bare bytes",
+      "NumPy has no dtype {}, so a .npy file cannot hold it: use --format safetensors, or --format raw for bytes only",
       DtypeName(result.dtype)));
 }
 
-// The file that a fetch fills. It appears under its name only when it is complete; a stream is written as it comes.
+// The output of a fetch. A file appears under its name only when it is complete; a stream is written at once.
 class Output {
  public:
-  // Errors: nothing can be written there.
+  // Opens a stream, or creates a file without a name. Errors: those of the operating system.
   static absl::StatusOr<Output> Open(const std::string& path, std::string format) {
     Output output(path, std::move(format));
     if (IsStream(path)) {
@@ -96,18 +95,18 @@ class Output {
     return output;
   }
 
-  // Where the result goes. This must stay until the fetch has ended.
+  // Returns the destination of the result. This object must outlive the fetch.
   Destination Into() {
     return Destination::Deferred([this](const ReadResult& result) { return Begin(result); });
   }
 
-  // Gives a complete file its name.
+  // Gives the complete file its name. Does nothing for a stream.
   absl::Status Commit() { return file_ ? file_->Commit() : absl::OkStatus(); }
 
  private:
   Output(std::string path, std::string format) : path_(std::move(path)), format_(std::move(format)) {}
 
-  // Writes the head.
+  // Writes the bytes before the data, and returns the destination of the data.
   absl::StatusOr<Destination> Begin(const ReadResult& result) {
     const absl::StatusOr<std::string> head = EncodeHead(format_, result);
     if (!head.ok()) return head.status();
@@ -143,7 +142,7 @@ std::string FormatOf(const GetOptions& options) {
 absl::Status Get(const GetOptions& options, Interrupt& interrupt) {
   const Deadline deadline(options.server);
   ServerOptions server = options.server;
-  // A stream takes bytes in order, which several connections do not give.
+  // A stream needs bytes in order, and several connections deliver them out of order.
   if (IsStream(options.output)) server.connections = 1;
   auto output = Output::Open(options.output, FormatOf(options));
   if (!output.ok()) return output.status();
@@ -154,21 +153,22 @@ absl::Status Get(const GetOptions& options, Interrupt& interrupt) {
   ProgressBar progress_bar(options.tensor);
   const FetchOptions fetch{.timeout = deadline.remaining(),
                            .stop_token = interrupt.token(),
-                           .on_retry = PrintRetries(&progress_bar),
-                           .on_progress = progress_bar.Callback()};
+                           .on_retry = progress_bar.OnRetry(),
+                           .on_progress = progress_bar.OnProgress()};
   const Read read{.tensor = options.tensor, .slice = options.slice, .into = output->Into()};
   const auto fetched = client->Fetch(options.model, std::span(&read, 1), fetch);
   return fetched.ok() ? output->Commit() : fetched.status();
 }
 
 ExitCode RunGet(const GetOptions& options) {
-  if (options.output.empty()) return PrintWrongUsage("-o needs the name of a file");
+  if (options.output.empty()) return PrintWrongUsage("-o is empty: give a file name, or - for stdout");
   if (options.output == "-" && ::isatty(STDOUT_FILENO) == 1) {
-    return PrintWrongUsage("refusing to write binary data to a terminal: redirect the output, or give -o FILE");
+    return PrintWrongUsage("will not write binary data to a terminal: redirect stdout, or give -o FILE");
   }
   if (FormatOf(options) == "safetensors" && IsStream(options.output)) {
-    return PrintWrongUsage(fmt::format("a safetensors file cannot be written to {}: give -o FILE or --format raw",
-                                       OutputName(options.output)));
+    return PrintWrongUsage(
+        fmt::format("cannot write safetensors to {}: give the name of a regular file with -o, or --format raw",
+                    OutputName(options.output)));
   }
   Interrupt interrupt;
   const absl::Status status = interrupt.Explain(Get(options, interrupt));
@@ -182,9 +182,31 @@ ExitCode RunGet(const GetOptions& options) {
 
 void AddGetCommand(CLI::App& program, std::function<ExitCode()>& run) {
   auto options = std::make_shared<GetOptions>();
-  CLI::App* const command = program.add_subcommand("get", "Fetch one tensor, or a slice of it, into a file");
-  command->add_option("MODEL", options->model, "The model, as ls names it")->type_name("")->required();
-  command->add_option("TENSOR", options->tensor, "The tensor, as ls MODEL names it")->type_name("")->required();
+  CLI::App* const command =
+      AddCommand(program, "get", "Fetch one tensor, or a slice of it, into a file.",
+                 {"tensorferry get llama-8b lm_head.weight -o lm_head.npy",
+                  "tensorferry get llama-8b lm_head.weight --slice '[0:128, :]' -o rows.safetensors",
+                  "tensorferry get llama-8b lm_head.weight -o - | sha256sum"});
+  command->add_option("MODEL", options->model, "The model, as ls names it.")->required();
+  command->add_option("TENSOR", options->tensor, "The tensor, as ls MODEL names it.")->required();
+  command
+      ->add_option("-o,--output", options->output,
+                   "File to write, which appears only when it is complete; - is stdout.")
+      ->group("Output")
+      ->type_name("FILE")
+      ->required();
+  command
+      ->add_option("--format", options->format,
+                   "npy, safetensors or raw, which is the bytes alone. By default, the name of FILE decides: .npy, "
+                   ".safetensors, else raw.")
+      ->group("Output")
+      ->type_name("FORMAT")
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            if (text == "npy" || text == "safetensors" || text == "raw") return std::string();
+            return fmt::format("{}: give npy, safetensors or raw", Quote(text));
+          },
+          ""));
   command
       ->add_option_function<std::string>(
           "--slice",
@@ -193,19 +215,10 @@ void AddGetCommand(CLI::App& program, std::function<ExitCode()>& run) {
             if (!slice.ok()) throw CLI::ValidationError("--slice", std::string(slice.status().message()));
             options->slice = *slice;
           },
-          "The part to take, as numpy writes it, for example '[0:128, :, -1]'; default: everything")
-      ->type_name("SLICE");
-  command
-      ->add_option("-o,--output", options->output,
-                   "The file to write, which appears only when it is complete; - writes raw bytes to stdout")
-      ->type_name("FILE")
-      ->required();
-  command
-      ->add_option("--format", options->format,
-                   "npy, safetensors or raw (the bytes alone); default: by the end of FILE, .npy or .safetensors, "
-                   "else raw")
-      ->type_name("FORMAT")
-      ->check(CLI::IsMember({"npy", "safetensors", "raw"}).description(""));
+          "Part of the tensor, as numpy writes it: '[0:128, :, -1]'.")
+      ->group("Output")
+      ->type_name("SLICE")
+      ->default_str("everything");
   AddServerOptions(*command, options->server);
   command->callback([options, &run] { run = [options] { return RunGet(*options); }; });
 }

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "client/cli/commands/health.h"
-
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 
+#include "client/cli/commands/commands.h"
 #include "client/cli/flags/connection.h"
+#include "client/cli/flags/help.h"
 #include "client/cli/flags/security_flags.h"
+#include "client/cli/flags/validators.h"
 #include "client/cli/output/terminal.h"
 #include "lib/text/quote.h"
 #include "tensorferry/health.h"
@@ -36,18 +38,20 @@ ExitCode RunHealth(const HealthOptions& options) {
 void AddHealthCommand(CLI::App& program, std::function<ExitCode()>& run) {
   auto options = std::make_shared<HealthOptions>();
   CLI::App* const command =
-      program.add_subcommand("health", "Tell by the exit code whether a server serves; for probes");
-  command->add_option("--server", options->address, "The server: host:port, [ipv6]:port, unix:PATH or dns:///name:port")
-      ->envname("TENSORFERRY_SERVER")
-      ->type_name("ADDR")
-      ->capture_default_str();
+      AddCommand(program, "health", "Check if a server is serving: exit code 0 if it is, else 1. For probes.",
+                 {"tensorferry health", "tensorferry health --server gpu-store:7070 --service readiness",
+                  "tensorferry health --server unix:/run/tensorferry.sock --timeout 1s"});
+  AddServerFlag(*command, options->address);
   command
       ->add_option("--service", options->service,
-                   "What to ask for: readiness, liveness, tensorferry.v1.TensorService; default: all of it")
-      ->type_name("NAME");
-  command->add_option("--timeout", options->timeout_seconds, "Wait this many seconds for the answer")
+                   "Service to check: readiness, liveness or tensorferry.v1.TensorService.")
+      ->group("Network")
+      ->type_name("NAME")
+      ->default_str("the whole server");
+  command->add_option("--timeout", options->timeout_seconds, "Fail without an answer after this long.")
+      ->group("Network")
       ->type_name("SECONDS")
-      ->check(SecondsFrom(0.001))
+      ->transform(Seconds(0.001))
       ->capture_default_str();
   AddSecurityFlags(*command, options->security);
   command->callback([options, &run] { run = [options] { return RunHealth(*options); }; });

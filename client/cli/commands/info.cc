@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "client/cli/commands/info.h"
-
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -11,9 +9,11 @@
 #include <string_view>
 #include <utility>
 
+#include "client/cli/commands/commands.h"
 #include "client/cli/flags/connection.h"
+#include "client/cli/flags/help.h"
 #include "client/cli/output/human.h"
-#include "client/cli/output/retry_line.h"
+#include "client/cli/output/progress_bar.h"
 #include "client/cli/output/table.h"
 #include "client/cli/output/terminal.h"
 #include "lib/text/json_text.h"
@@ -27,7 +27,7 @@ struct InfoOptions {
   ServerOptions server;
   std::string model;
   std::string tensor;
-  // A tensor's name may be empty.
+  // Says if TENSOR was given: a tensor's name may be empty.
   CLI::Option* tensor_given = nullptr;
   bool json = false;
 };
@@ -52,7 +52,7 @@ std::string ModelText(const ModelMetadata& metadata) {
                   HumanSize(model.size_bytes), model.size_bytes);
 
   Table files({{"FILE"}, {"KIND"}, {"SIZE", Table::Align::kRight}});
-  // Shards usually repeat each other's metadata: every distinct pair is told once.
+  // Shards usually have the same metadata: each distinct pair is printed once.
   std::map<std::pair<std::string, std::string>, int> pairs;
   for (const FileInfo& file : metadata.files) {
     files.AddRow({Escape(file.name), std::string(KindName(file.kind)), HumanSize(file.size_bytes)});
@@ -122,7 +122,7 @@ ExitCode RunInfo(const InfoOptions& options) {
 
   CallOptions call;
   call.timeout = deadline.remaining();
-  call.on_retry = PrintRetries();
+  call.on_retry = PrintRetry;
   if (of_tensor) {
     const auto tensor = client->GetTensorInfo(options.model, options.tensor, call);
     if (!tensor.ok()) return PrintFailure(what, tensor.status());
@@ -137,12 +137,12 @@ ExitCode RunInfo(const InfoOptions& options) {
 
 void AddInfoCommand(CLI::App& program, std::function<ExitCode()>& run) {
   auto options = std::make_shared<InfoOptions>();
-  CLI::App* const command =
-      program.add_subcommand("info", "Show a model's files, totals, metadata and generation, or one tensor's facts");
-  command->add_option("MODEL", options->model, "The model, as ls names it")->type_name("")->required();
-  options->tensor_given =
-      command->add_option("TENSOR", options->tensor, "Describe this tensor instead of the model")->type_name("");
-  command->add_flag("--json", options->json, "Print JSON, sizes in bytes; default: text");
+  CLI::App* const command = AddCommand(
+      program, "info", "Show a model's files, size, metadata and generation, or one tensor.",
+      {"tensorferry info llama-8b", "tensorferry info llama-8b lm_head.weight", "tensorferry info llama-8b --json"});
+  command->add_option("MODEL", options->model, "The model, as ls names it.")->required();
+  options->tensor_given = command->add_option("TENSOR", options->tensor, "Show this tensor instead of the model.");
+  command->add_flag("--json", options->json, "Print JSON: sizes in bytes.")->group("Output");
   AddServerOptions(*command, options->server);
   command->callback([options, &run] { run = [options] { return RunInfo(*options); }; });
 }

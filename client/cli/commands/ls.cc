@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "client/cli/commands/ls.h"
-
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <functional>
@@ -10,9 +9,11 @@
 #include <utility>
 #include <vector>
 
+#include "client/cli/commands/commands.h"
 #include "client/cli/flags/connection.h"
+#include "client/cli/flags/help.h"
 #include "client/cli/output/human.h"
-#include "client/cli/output/retry_line.h"
+#include "client/cli/output/progress_bar.h"
 #include "client/cli/output/table.h"
 #include "client/cli/output/terminal.h"
 #include "lib/text/json_text.h"
@@ -24,11 +25,12 @@ namespace {
 
 struct LsOptions {
   ServerOptions server;
-  // Absent: list the models. A model's name may be anything, so that emptiness says nothing.
+  // Says if MODEL was given: a model's name may be empty.
   CLI::Option* model_given = nullptr;
   std::string model;
   TensorFilter filter;
   bool json = false;
+  bool tsv = false;
 };
 
 std::string ModelsTable(const std::vector<ModelInfo>& models) {
@@ -46,6 +48,16 @@ std::string ModelsTable(const std::vector<ModelInfo>& models) {
     }
   }
   return table.ToString();
+}
+
+// Returns one line per model: name, state, tensors, files, bytes.
+std::string ModelsTsv(const std::vector<ModelInfo>& models) {
+  std::string text;
+  for (const ModelInfo& model : models) {
+    text += fmt::format("{}\t{}\t{}\t{}\t{}\n", Escape(model.name), model.ready ? "ready" : "failed",
+                        model.tensor_count, model.file_count, model.size_bytes);
+  }
+  return text;
 }
 
 std::string ModelsJson(const std::vector<ModelInfo>& models) {
@@ -76,6 +88,16 @@ std::string TensorsTable(const std::vector<TensorInfo>& tensors) {
   return table.ToString();
 }
 
+// Returns one line per tensor: name, dtype, shape, bytes, file, offset in the file.
+std::string TensorsTsv(const std::vector<TensorInfo>& tensors) {
+  std::string text;
+  for (const TensorInfo& tensor : tensors) {
+    text += fmt::format("{}\t{}\t{}\t{}\t{}\t{}\n", Escape(tensor.name), DtypeName(tensor.dtype),
+                        fmt::join(tensor.shape, ","), tensor.size_bytes, Escape(tensor.file), tensor.file_offset);
+  }
+  return text;
+}
+
 std::string TensorsJson(const std::vector<TensorInfo>& tensors) {
   JsonText json;
   json.BeginArray();
@@ -103,14 +125,16 @@ ExitCode RunLs(const LsOptions& options) {
 
   CallOptions call;
   call.timeout = deadline.remaining();
-  call.on_retry = PrintRetries();
+  call.on_retry = PrintRetry;
   if (list_models) {
     const auto models = client->ListModels(call);
     if (!models.ok()) return PrintFailure(what, models.status());
+    if (options.tsv) return PrintAndExit(ModelsTsv(*models));
     return PrintAndExit(options.json ? ModelsJson(*models) : ModelsTable(*models));
   }
   const auto tensors = client->ListTensors(options.model, options.filter, call);
   if (!tensors.ok()) return PrintFailure(what, tensors.status());
+  if (options.tsv) return PrintAndExit(TensorsTsv(*tensors));
   return PrintAndExit(options.json ? TensorsJson(*tensors) : TensorsTable(*tensors));
 }
 
@@ -118,21 +142,32 @@ ExitCode RunLs(const LsOptions& options) {
 
 void AddLsCommand(CLI::App& program, std::function<ExitCode()>& run) {
   auto options = std::make_shared<LsOptions>();
-  CLI::App* const command = program.add_subcommand("ls", "List the models of a server, or the tensors of a model");
+  CLI::App* const command = AddCommand(
+      program, "ls", "List the models of a server, or the tensors of a model.",
+      {"tensorferry ls", "tensorferry ls llama-8b --glob '*.q_proj.weight'", "tensorferry ls --json llama-8b"});
   CLI::Option* const model =
-      command->add_option("MODEL", options->model, "List the tensors of this model; without it, list the models")
-          ->type_name("");
+      command->add_option("MODEL", options->model, "List the tensors of this model. Without it: list the models.");
   options->model_given = model;
-  command->add_option("--prefix", options->filter.prefix, "Only tensors whose names begin with this; default: all")
+  command->add_option("--prefix", options->filter.prefix, "Only tensors whose names begin with TEXT. Requires MODEL.")
+      ->group("Filter")
       ->type_name("TEXT")
       ->needs(model);
   command
-      ->add_option("--glob", options->filter.glob,
-                   "Only tensors whose whole names match: * any run of characters, ? any one, [a-z] or [!a-z] one of "
-                   "a set; default: all")
+      ->add_option(
+          "--glob", options->filter.glob,
+          "Only tensors whose whole names match: * is any characters, ? is one character, [a-z] and [!a-z] are "
+          "one of a set. Requires MODEL.")
+      ->group("Filter")
       ->type_name("PATTERN")
       ->needs(model);
-  command->add_flag("--json", options->json, "Print JSON, sizes in bytes; default: a table");
+  CLI::Option* const json = command->add_flag("--json", options->json, "Print JSON: sizes in bytes.")->group("Output");
+  command
+      ->add_flag("--tsv", options->tsv,
+                 "Print lines for scripts, without a title, tabs between the fields. Models: name, ready or failed, "
+                 "tensors, files, bytes. Tensors: name, dtype, shape with commas, bytes, file, offset in the file. "
+                 "Unusual characters in names are escaped as in the table; --json has the exact names.")
+      ->group("Output")
+      ->excludes(json);
   AddServerOptions(*command, options->server);
   command->callback([options, &run] { run = [options] { return RunLs(*options); }; });
 }

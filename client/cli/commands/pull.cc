@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "client/cli/commands/pull.h"
-
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -8,17 +6,19 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "client/cli/commands/commands.h"
 #include "client/cli/flags/connection.h"
+#include "client/cli/flags/help.h"
 #include "client/cli/output/human.h"
 #include "client/cli/output/progress_bar.h"
-#include "client/cli/output/retry_line.h"
 #include "client/cli/output/terminal.h"
 #include "client/cli/process/interrupt.h"
-#include "client/cli/pulling/local_copy.h"
 #include "client/cli/pulling/partial_file.h"
 #include "client/cli/pulling/pull_directory.h"
 #include "lib/text/glob.h"
@@ -35,7 +35,7 @@ struct PullOptions {
   std::vector<std::string> globs;
 };
 
-// The same of every file of one pull.
+// The inputs that all files of one pull share.
 struct PullJob {
   const PullOptions& options;
   const Client& client;
@@ -44,9 +44,9 @@ struct PullJob {
   std::string generation;
 };
 
-// `status` with what it is about, what is kept, and what to do next.
+// Returns `status` with the file, the bytes that are kept and what to do next.
 absl::Status ExplainPartial(const absl::Status& status, const FileInfo& file, const PartialFile& partial) {
-  // When the model has changed, what is here is of no more use.
+  // If the model has changed, the bytes that are here are useless.
   const std::string next = absl::IsAborted(status)
                                ? "rerun to fetch the new version"
                                : fmt::format("{} of {} are here, rerun to resume", HumanSize(partial.present_bytes()),
@@ -60,7 +60,7 @@ absl::StatusOr<FileManifest> GetManifest(const PullJob& job, const FileInfo& fil
   call.timeout = job.deadline.remaining();
   call.stop_token = job.interrupt.token();
   call.generation = job.generation;
-  call.on_retry = PrintRetries();
+  call.on_retry = PrintRetry;
   return job.client.GetManifest(job.options.model, file.name, file.digest, call);
 }
 
@@ -70,16 +70,17 @@ absl::Status FetchMissing(const PullJob& job, const FileInfo& file, PartialFile&
   const FetchOptions fetch{.timeout = job.deadline.remaining(),
                            .stop_token = job.interrupt.token(),
                            .generation = job.generation,
-                           .on_retry = PrintRetries(&progress_bar),
-                           .on_progress = progress_bar.Callback()};
+                           .on_retry = progress_bar.OnRetry(),
+                           .on_progress = progress_bar.OnProgress()};
   return job.client.FetchFile(job.options.model, file.name, file.digest, partial.resumed_at(), &partial, fetch);
 }
 
-// Returns true if the directory has the file with the server's bytes, which it compares.
-absl::StatusOr<bool> IsUpToDate(const PullJob& job, const FileInfo& file, const PullDirectory& directory) {
+// Returns true if the directory has the file with the server's bytes: compares all blocks with the manifest.
+absl::StatusOr<bool> IsUpToDate(const PullJob& job, const FileInfo& file, const PullDirectory& directory,
+                                const PartialFile::GetManifest& get_manifest) {
   const UniqueFd copy = directory.OpenCopy(file);
   if (!copy.ok()) return false;
-  const absl::StatusOr<FileManifest> manifest = GetManifest(job, file);
+  const absl::StatusOr<FileManifest> manifest = get_manifest();
   if (!manifest.ok()) return manifest.status();
   const auto agreeing = AgreeingBytes(copy.get(), file.name, *manifest, job.interrupt.token());
   if (!agreeing.ok()) return agreeing.status();
@@ -89,15 +90,24 @@ absl::StatusOr<bool> IsUpToDate(const PullJob& job, const FileInfo& file, const 
 absl::Status PullFile(const PullJob& job, const FileInfo& file, const PullDirectory& directory) {
   if (job.interrupt.requested()) return absl::CancelledError("interrupted; rerun to resume");
   const std::string name = Escape(file.name);
-  const absl::StatusOr<bool> up_to_date = IsUpToDate(job, file, directory);
+  // Requested once at most: the copy and the partial file are compared with the same manifest.
+  std::optional<FileManifest> manifest;
+  const auto get_manifest = [&]() -> absl::StatusOr<FileManifest> {
+    if (!manifest) {
+      absl::StatusOr<FileManifest> requested = GetManifest(job, file);
+      if (!requested.ok()) return requested.status();
+      manifest = *std::move(requested);
+    }
+    return *manifest;
+  };
+  const absl::StatusOr<bool> up_to_date = IsUpToDate(job, file, directory, get_manifest);
   if (!up_to_date.ok()) return job.interrupt.Explain(up_to_date.status());
   if (*up_to_date) return WriteStdout(fmt::format("{}: up to date\n", name));
 
-  auto partial = directory.OpenPartial(
-      file, [&] { return GetManifest(job, file); }, job.interrupt.token());
+  auto partial = directory.OpenPartial(file, get_manifest, job.interrupt.token());
   if (!partial.ok()) return job.interrupt.Explain(partial.status());
   const absl::Status fetched = job.interrupt.Explain(FetchMissing(job, file, *partial));
-  // Bytes that were sent before the server noticed that its file changed may be those of neither version.
+  // If the server's file changed while it was sent, the bytes may belong to neither version.
   if (absl::IsAborted(fetched)) directory.Discard(file);
   if (!fetched.ok()) return ExplainPartial(fetched, file, *partial);
   if (const absl::Status published = directory.Publish(file, *partial); !published.ok()) return published;
@@ -109,7 +119,7 @@ absl::Status PullFile(const PullJob& job, const FileInfo& file, const PullDirect
       fmt::format("{}: resumed at {}, fetched ({})\n", name, partial->resumed_at(), HumanSize(file.size_bytes)));
 }
 
-// Returns true if the file's name matches one of the globs, or there are none.
+// Returns true if there are no globs or the file's name matches one of them.
 bool IsWanted(const std::vector<Glob>& globs, const FileInfo& file) {
   return globs.empty() ||
          std::any_of(globs.begin(), globs.end(), [&](const Glob& glob) { return glob.Matches(file.name); });
@@ -128,11 +138,11 @@ absl::StatusOr<std::vector<Glob>> ParseGlobs(const std::vector<std::string>& pat
 absl::Status CheckFiles(const std::vector<FileInfo>& files) {
   for (const FileInfo& file : files) {
     if (!IsPullableName(file.name)) {
-      return absl::DataLossError(fmt::format("the server lists a file {}, which is no plain name", Quote(file.name)));
+      return absl::DataLossError(fmt::format("the server lists a file with the unsafe name {}", Quote(file.name)));
     }
     if (file.size_bytes < 0) {
       return absl::DataLossError(
-          fmt::format("the server lists file {} with {} bytes", Quote(file.name), file.size_bytes));
+          fmt::format("the server lists file {} with a negative size, {} bytes", Quote(file.name), file.size_bytes));
     }
   }
   return absl::OkStatus();
@@ -147,13 +157,14 @@ absl::Status Pull(const PullOptions& options, const std::vector<Glob>& globs, In
   CallOptions call;
   call.timeout = deadline.remaining();
   call.stop_token = interrupt.token();
-  call.on_retry = PrintRetries();
+  call.on_retry = PrintRetry;
   const auto metadata = client->GetMetadata(options.model, call);
   if (!metadata.ok()) return interrupt.Explain(metadata.status());
   if (const absl::Status checked = CheckFiles(metadata->files); !checked.ok()) return checked;
   const auto wanted = [&](const FileInfo& file) { return IsWanted(globs, file); };
   if (std::none_of(metadata->files.begin(), metadata->files.end(), wanted)) {
-    return absl::NotFoundError(options.globs.empty() ? "the model has no files" : "no file of it matches --glob");
+    return absl::NotFoundError(options.globs.empty() ? "the model has no files"
+                                                     : "no file of the model matches --glob");
   }
 
   auto directory = PullDirectory::Open(options.directory);
@@ -167,16 +178,17 @@ absl::Status Pull(const PullOptions& options, const std::vector<Glob>& globs, In
       return pulled;
     }
   }
-  // What an earlier pull began of files that this one leaves out may still be wanted; the rest is stale.
+  // A later pull may resume the partial files that --glob left out. The others are stale.
   directory->RemoveLeftovers(unwanted);
   return absl::OkStatus();
 }
 
 ExitCode RunPull(PullOptions options) {
-  if (options.directory.empty()) return PrintWrongUsage("DIR is empty");
+  if (options.directory.empty()) return PrintWrongUsage("DIR is empty: give the directory to fill");
   const absl::StatusOr<std::vector<Glob>> globs = ParseGlobs(options.globs);
   if (!globs.ok()) return PrintWrongUsage(std::string(globs.status().message()));
-  // Files are written in order, so that what is there when the program is killed can be gone on with.
+  // One connection delivers bytes in order. So the bytes on disk are the beginning of the file, and a pull can resume
+  // even after a crash.
   options.server.connections = 1;
   Interrupt interrupt;
   const absl::Status status = Pull(options, *globs, interrupt);
@@ -190,19 +202,26 @@ ExitCode RunPull(PullOptions options) {
 
 void AddPullCommand(CLI::App& program, std::function<ExitCode()>& run) {
   auto options = std::make_shared<PullOptions>();
-  CLI::App* const command = program.add_subcommand(
-      "pull", "Fetch a model's files into a directory: resumes what was interrupted, skips what is up to date");
-  command->add_option("MODEL", options->model, "The model, as ls names it")->type_name("")->required();
-  command->add_option("DIR", options->directory, "The directory to fill; made if need be")->type_name("")->required();
+  CLI::App* const command =
+      AddCommand(program, "pull", "Fetch a model's files into a directory. Run it again to resume or to update.",
+                 {"tensorferry pull llama-8b /models/llama-8b", "tensorferry pull llama-8b . --glob '*.json'",
+                  "tensorferry pull llama-8b /models/llama-8b --server a:7070,b:7070"});
+  command->add_option("MODEL", options->model, "The model, as ls names it.")->required();
+  command
+      ->add_option("DIR", options->directory,
+                   "The directory to fill, which is created if it does not exist. Other files in it are kept.")
+      ->required();
   command
       ->add_option("--glob", options->globs,
-                   "Only files whose names match, for example '*.json'; may be repeated; default: all")
+                   "Only files whose names match, for example '*.json'. May be repeated: files that match any of them.")
+      ->group("Files")
       ->type_name("PATTERN")
+      ->default_str("all files")
       ->expected(1)
       ->allow_extra_args(false)
       ->take_all();
   AddServerOptions(*command, options->server);
-  command->get_option("--connections")->description("Without effect: files are written in order, over one connection");
+  command->get_option("--connections")->description("No effect: pull writes files in order, over one connection.");
   command->callback([options, &run] { run = [options] { return RunPull(*options); }; });
 }
 

@@ -7,18 +7,18 @@
 #include <optional>
 #include <span>
 
-#include "client/cli/commands/result_size.h"
+#include "tensorferry/slice_plan.h"
 
 namespace tensorferry::cli {
 namespace {
 
-// The slice of the first elements of a consistent tensor that is at most `max_bytes`, but at least one element of the
-// innermost dimension, or one group of them that fills bytes.
+// Returns the slice with the first elements of a tensor: at most `max_bytes`, but at least one element, or one group of
+// elements that fills whole bytes. The tensor must have more than `max_bytes`.
 SliceSpec FirstBytes(const TensorInfo& info, std::int64_t max_bytes) {
   std::int64_t entry_bits = info.size_bytes * 8;
   SliceSpec slice;
   for (const std::int64_t dimension : info.shape) {
-    entry_bits /= dimension;  // of one entry of this dimension
+    entry_bits /= dimension;  // now of one entry of this dimension
     const std::int64_t fitting = max_bytes * 8 / entry_bits;
     if (fitting > 0) {
       // Four elements of any dtype fill whole bytes.
@@ -31,7 +31,7 @@ SliceSpec FirstBytes(const TensorInfo& info, std::int64_t max_bytes) {
   return slice;
 }
 
-// Whether `a` serves better than `b`.
+// Returns true if `a` is a better tensor for a read of `max_bytes` than `b`.
 bool IsBetter(const TensorInfo& a, const TensorInfo& b, std::int64_t max_bytes) {
   // Narrower dtypes cannot be cut everywhere.
   const bool a_divides = BitWidth(a.dtype) >= 8;
@@ -42,24 +42,18 @@ bool IsBetter(const TensorInfo& a, const TensorInfo& b, std::int64_t max_bytes) 
 
 }  // namespace
 
-absl::StatusOr<SmallRead> ChooseSmallRead(std::span<const TensorInfo> tensors, std::int64_t max_bytes) {
+SmallRead ChooseSmallRead(std::span<const TensorInfo> tensors, std::int64_t max_bytes) {
   const TensorInfo* chosen = nullptr;
   for (const TensorInfo& info : tensors) {
     if (chosen == nullptr || IsBetter(info, *chosen, max_bytes)) chosen = &info;
   }
-  const auto whole_bytes = ResultSizeBytes(*chosen, std::nullopt);
-  if (!whole_bytes.ok()) return whole_bytes.status();
-  SmallRead read{chosen->name, std::nullopt, *whole_bytes};
-  if (*whole_bytes <= max_bytes) return read;
-
-  const SliceSpec slice = FirstBytes(*chosen, max_bytes);
-  // A dtype narrower than a byte may not be divisible there: then the whole tensor it is.
-  const auto slice_bytes = ResultSizeBytes(*chosen, slice);
-  if (slice_bytes.ok()) {
-    read.slice = slice;
-    read.size_bytes = *slice_bytes;
+  if (chosen->size_bytes > max_bytes) {
+    const SliceSpec slice = FirstBytes(*chosen, max_bytes);
+    // Fails if the slice of a dtype narrower than a byte ends inside a byte.
+    const auto plan = SlicePlan::Create(slice, chosen->dtype, chosen->shape);
+    if (plan.ok()) return {chosen->name, slice, plan->size_bytes()};
   }
-  return read;
+  return {chosen->name, std::nullopt, chosen->size_bytes};
 }
 
 }  // namespace tensorferry::cli

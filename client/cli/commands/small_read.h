@@ -7,7 +7,6 @@
 #include <span>
 #include <string>
 
-#include "absl/status/statusor.h"
 #include "tensorferry/slice.h"
 #include "tensorferry/tensor_info.h"
 
@@ -20,10 +19,9 @@ struct SmallRead {
   std::int64_t size_bytes = 0;
 };
 
-// The read of at most `max_bytes` that comes closest to it, from the smallest tensor that has that many bytes, else
-// from the largest; more only if the tensor's dtype cannot be cut there. `tensors` is not empty. Errors: those of
-// ResultSizeBytes.
-absl::StatusOr<SmallRead> ChooseSmallRead(std::span<const TensorInfo> tensors, std::int64_t max_bytes);
+// Returns the largest read of at most `max_bytes`, from the smallest tensor that has that many bytes, else from the
+// largest tensor. Reads the whole tensor if its dtype cannot be cut there. `tensors` must not be empty.
+SmallRead ChooseSmallRead(std::span<const TensorInfo> tensors, std::int64_t max_bytes);
 
 }  // namespace tensorferry::cli
 

@@ -3,7 +3,7 @@
 #define TENSORFERRY_CLIENT_CLI_FLAGS_CONNECTION_H_
 
 #include <CLI/App.hpp>
-#include <CLI/Validators.hpp>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -13,37 +13,40 @@
 
 namespace tensorferry::cli {
 
-// Takes a number of seconds of at least `least`. (CLI::Range lets NaN pass.)
-CLI::Validator SecondsFrom(double least);
-
-// The options of every command that talks to a server.
+// The flags of every command that fetches from a server.
 struct ServerOptions {
+  // One address, or several with commas between them.
   std::string address = "127.0.0.1:7070";
-  double timeout_seconds = 0;
+  double timeout_seconds = 0;  // none
   double connect_timeout_seconds = 10;
   int connections = 0;  // automatic
-  int retries = 7;
+  // Without a value, the library's default: it retries for a minute.
+  std::optional<int> retries = std::nullopt;
   SecurityFlags security;
 };
 
-// Adds them to `command`, which must not outlive `options`.
+// Adds the flags to `command`, which must not outlive `options`.
 void AddServerOptions(CLI::App& command, ServerOptions& options);
 
-// The time that a command has for all that it asks of the server; it runs from the construction.
+// Adds --server alone.
+CLI::Option* AddServerFlag(CLI::App& command, std::string& address);
+
+// The deadline of a command, over all its calls. Time runs from the construction.
 class Deadline {
  public:
   explicit Deadline(const ServerOptions& options);
 
-  // What is left of it, never negative.
+  // Returns the time that is left, never negative.
   absl::Duration remaining() const;
 
  private:
   absl::Time end_ = absl::InfiniteFuture();
 };
 
+// Connects to the server within the deadline. Errors: those of Client::Connect.
 absl::StatusOr<Client> Connect(const ServerOptions& options, const Deadline& deadline);
 
-// The server's address, or all of the list, for messages.
+// Returns the address, or the whole list of addresses, for messages.
 std::string ServerName(const ServerOptions& options);
 
 }  // namespace tensorferry::cli

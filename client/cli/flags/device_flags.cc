@@ -4,10 +4,39 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <string_view>
 #include <utility>
 
+#include "client/cli/flags/validators.h"
+#include "lib/text/quote.h"
+
 namespace tensorferry::cli {
+namespace {
+
+constexpr char kGroup[] = "GPU";
+
+// Accepts the size of a staging buffer, and turns it into bytes.
+CLI::Validator BufferSize() {
+  const auto convert = [](std::string& text) -> std::string {
+    std::string bytes = text;
+    std::int64_t value = 0;
+    try {
+      // CLI11 accepts a unit alone, "MiB" for one MiB, and its messages list all the units that it knows.
+      if (!text.empty() && text.front() >= '0' && text.front() <= '9' &&
+          CLI::AsSizeValue(/*kb_is_1000=*/false)(bytes).empty() && CLI::detail::lexical_cast(bytes, value) &&
+          value >= 4 << 10 && value <= 1 << 30) {
+        text = bytes;
+        return {};
+      }
+    } catch (const CLI::ValidationError&) {
+    }
+    return fmt::format("{}: give bytes, or a size with a unit such as 4MiB, 4KiB to 1GiB", Quote(text));
+  };
+  return CLI::Validator(convert, "");
+}
+
+}  // namespace
 
 absl::StatusOr<std::optional<CudaDevice>> DeviceFlags::Open() const {
   if (!cuda_ordinal) return std::nullopt;
@@ -25,25 +54,28 @@ void AddDeviceFlags(CLI::App& command, const std::string& purpose, DeviceFlags& 
             int ordinal = 0;
             if (!text.starts_with(kPrefix) || !CLI::detail::lexical_cast(text.substr(kPrefix.size()), ordinal) ||
                 ordinal < 0) {
-              throw CLI::ValidationError("--device", fmt::format("{} is not cuda:N", text));
+              throw CLI::ValidationError("--device", fmt::format("{}: give cuda:N, for example cuda:0", Quote(text)));
             }
             flags.cuda_ordinal = ordinal;
           },
           purpose)
-      ->type_name("cuda:N");
+      ->group(kGroup)
+      ->type_name("cuda:N")
+      ->default_str("host memory");
   command
       .add_option("--staging-buffers", flags.options.staging_buffers,
-                  "With --device: the number of staging buffers, pinned memory that data passes through, 2 to 64")
+                  "Staging buffers in pinned host memory that the data passes through, 2 to 64.")
+      ->group(kGroup)
       ->type_name("N")
-      ->check(CLI::Range(2, 64).description(""))
+      ->check(WholeNumber(2, 64))
       ->capture_default_str();
   command
       .add_option("--staging-buffer-bytes", flags.options.staging_buffer_bytes,
-                  "With --device: the size of each staging buffer, from 4KiB to 1GiB")
+                  "Size of each staging buffer, 4KiB to 1GiB, in bytes or with a unit: KiB, MiB, GiB.")
+      ->group(kGroup)
       ->type_name("BYTES")
-      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false).description(""))
-      ->check(CLI::Range(4 << 10, 1 << 30).description(""))
-      ->capture_default_str();
+      ->transform(BufferSize())
+      ->default_str(fmt::format("{}MiB", flags.options.staging_buffer_bytes >> 20));
 }
 
 }  // namespace tensorferry::cli

@@ -11,7 +11,7 @@
 
 namespace tensorferry::cli {
 
-// The flags of a command that may fetch into a GPU's memory.
+// The flags of a command that can fetch into a GPU's memory.
 struct DeviceFlags {
   // Absent: host memory.
   std::optional<int> cuda_ordinal;

@@ -4,7 +4,23 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
+#include "client/cli/flags/validators.h"
+
 namespace tensorferry::cli {
+namespace {
+
+constexpr char kGroup[] = "Security";
+
+CLI::Option* AddText(CLI::App& command, const char* flag, const char* type, const char* variable, std::string& value,
+                     const char* description) {
+  return command.add_option(flag, value, description)
+      ->group(kGroup)
+      ->type_name(type)
+      ->envname(variable)
+      ->check(NotEmpty());
+}
+
+}  // namespace
 
 void SecurityFlags::Apply(ClientOptions& options) const {
   const TlsOptions& given = tls_options;
@@ -16,50 +32,35 @@ void SecurityFlags::Apply(ClientOptions& options) const {
 }
 
 void AddSecurityFlags(CLI::App& command, SecurityFlags& flags) {
-  // An empty value, of a shell variable that is not set perhaps, must not mean "without TLS".
-  const CLI::Validator not_empty(
-      [](const std::string& text) { return std::string(text.empty() ? "it must not be empty" : ""); }, "");
   TlsOptions& tls = flags.tls_options;
-  command.add_flag("--tls", flags.tls, "Use TLS; the flags --tls-... imply it; default: plaintext")
+  command.add_flag("--tls", flags.tls, "Use TLS. The other --tls flags imply it.")
+      ->group(kGroup)
       ->envname("TENSORFERRY_TLS");
-  command
-      .add_option("--tls-ca", tls.ca_file,
-                  "PEM file with the authorities that may vouch for the server; default: those of the system")
-      ->type_name("FILE")
-      ->check(not_empty)
-      ->envname("TENSORFERRY_TLS_CA");
+  AddText(command, "--tls-ca", "FILE", "TENSORFERRY_TLS_CA", tls.ca_file,
+          "PEM file with the CAs to trust for the server's certificate.")
+      ->default_str("the system's CAs");
   CLI::Option* const certificate =
-      command.add_option("--tls-cert", tls.certificate_file, "PEM file with the client certificate; default: none")
-          ->type_name("FILE")
-          ->check(not_empty)
-          ->envname("TENSORFERRY_TLS_CERT");
-  CLI::Option* const key =
-      command.add_option("--tls-key", tls.key_file, "PEM file with the private key of --tls-cert; default: none")
-          ->type_name("FILE")
-          ->check(not_empty)
-          ->envname("TENSORFERRY_TLS_KEY");
+      AddText(command, "--tls-cert", "FILE", "TENSORFERRY_TLS_CERT", tls.certificate_file,
+              "PEM file with the client's certificate chain, its own first. Requires --tls-key.");
+  CLI::Option* const key = AddText(command, "--tls-key", "FILE", "TENSORFERRY_TLS_KEY", tls.key_file,
+                                   "PEM file with the private key of --tls-cert.");
   certificate->needs(key);
   key->needs(certificate);
-  command
-      .add_option("--tls-server-name", tls.server_name,
-                  "The name that the server's certificate must have; default: the host of --server")
-      ->type_name("NAME")
-      ->check(not_empty)
-      ->envname("TENSORFERRY_TLS_SERVER_NAME");
-  command
-      .add_option("--token-file", flags.token.file,
-                  "File with the bearer token, and nothing else, to send with each call; default: none")
-      ->type_name("FILE")
-      ->check(not_empty)
-      ->envname("TENSORFERRY_TOKEN_FILE");
+  AddText(command, "--tls-server-name", "NAME", "TENSORFERRY_TLS_SERVER_NAME", tls.server_name,
+          "Name that the server's certificate must have.")
+      ->default_str("the host of --server");
+  AddText(command, "--token-file", "FILE", "TENSORFERRY_TOKEN_FILE", flags.token.file,
+          "File with the bearer token to send: the token alone, without the NAME of a server's token file.");
   command
       .add_flag("--plaintext-token", flags.token.allow_plaintext,
-                "Send the token without TLS, too, to a server on another machine; default: no")
+                "Send the token without TLS, even to another machine. Safe only in a trusted network.")
+      ->group(kGroup)
       ->envname("TENSORFERRY_PLAINTEXT_TOKEN");
   command
       .add_flag("--proxy", flags.proxy_from_environment,
-                "Reach the server through the proxy that grpc_proxy, https_proxy or http_proxy names; default: these "
-                "variables have no effect")
+                "Connect through the proxy in grpc_proxy, https_proxy or http_proxy. Without this flag, these "
+                "variables have no effect.")
+      ->group(kGroup)
       ->envname("TENSORFERRY_PROXY");
 }
 

@@ -9,18 +9,19 @@
 
 namespace tensorferry::cli {
 
-// How a command speaks to its server: TLS or not, and with which token.
+// The flags for TLS, the bearer token and the proxy.
 struct SecurityFlags {
-  // Any of the files or the name asks for TLS, too.
+  // Set or not: any of the files or the name in `tls_options` turns TLS on, too.
   bool tls = false;
   TlsOptions tls_options;
   TokenOptions token;
   bool proxy_from_environment = false;
 
+  // Sets the options that the flags stand for.
   void Apply(ClientOptions& options) const;
 };
 
-// Adds them to `command`, which must not outlive `flags`.
+// Adds the flags to `command`, which must not outlive `flags`.
 void AddSecurityFlags(CLI::App& command, SecurityFlags& flags);
 
 }  // namespace tensorferry::cli

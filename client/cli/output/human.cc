@@ -18,7 +18,7 @@ std::string HumanSize(double bytes) {
   if (bytes < 1024) return fmt::format("{:.0f} B", bytes);
   double value = bytes / 1024;
   std::size_t unit = 0;
-  // Not 1024, so that nothing is rounded up to "1024.0 MiB".
+  // Less than 1024, because rounding would print "1024.0 MiB".
   while (value >= 1023.95 && unit + 1 < kUnits.size()) {
     value /= 1024;
     ++unit;

@@ -12,7 +12,7 @@ namespace tensorferry::cli {
 std::string HumanSize(double bytes);
 std::string HumanSize(std::int64_t bytes);
 
-// "0:07", "2:15:00"; "-:--" if it is not finite or longer than anybody waits.
+// "0:07", "2:15:00"; "-:--" if it is negative, not finite, or 1000 hours or more.
 std::string HumanTime(double seconds);
 
 // "350 us", "1.25 ms", "2.00 s".

@@ -61,7 +61,7 @@ std::string NpyHeader(std::string_view descr, std::span<const std::int64_t> shap
   constexpr std::size_t kPrefixBytes = kMagic.size() + 2;
   std::string dictionary = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}{}), }}", descr,
                                        fmt::join(shape, ", "), shape.size() == 1 ? "," : "");
-  // The header ends with a line break, and spaces before it bring the data to its alignment.
+  // The header ends with a line break. Spaces before the line break align the data.
   const std::size_t unpadded = kPrefixBytes + dictionary.size() + 1;
   dictionary.append((kAlignment - unpadded % kAlignment) % kAlignment, ' ');
   dictionary += '\n';

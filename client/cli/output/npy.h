@@ -12,10 +12,10 @@
 
 namespace tensorferry::cli {
 
-// The `descr` by which NumPy's .npy format names a dtype, for example "<f4"; nothing for those that NumPy lacks.
+// Returns the `descr` of a dtype in NumPy's .npy format, for example "<f4"; nothing if NumPy lacks the dtype.
 std::optional<std::string_view> NpyDescr(Dtype dtype);
 
-// What stands before the data in a .npy file of format version 1.0; a multiple of 64 bytes long.
+// Returns the bytes before the data in a .npy file of format version 1.0. Their number is a multiple of 64.
 std::string NpyHeader(std::string_view descr, std::span<const std::int64_t> shape);
 
 }  // namespace tensorferry::cli

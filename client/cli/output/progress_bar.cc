@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <string>
@@ -16,6 +17,7 @@
 
 #include "client/cli/output/human.h"
 #include "client/cli/output/table.h"
+#include "client/cli/output/terminal.h"
 #include "lib/text/quote.h"
 
 namespace tensorferry::cli {
@@ -35,14 +37,14 @@ std::size_t Columns() {
   return 80;
 }
 
-// The first `width` columns of `text`.
+// Returns the first `width` columns of `text`.
 std::string_view Cut(std::string_view text, std::size_t width) {
   while (DisplayWidth(text) > width) text.remove_suffix(1);
   return text;
 }
 
 void Print(std::string_view text) {
-  // Straight to the terminal: whether a redraw succeeds is of no interest.
+  // A redraw that fails does not matter.
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
 }
 
@@ -51,9 +53,16 @@ void Print(std::string_view text) {
 ProgressBar::ProgressBar(std::string_view label, std::int64_t bytes_before)
     : label_(Escape(label)), bytes_before_(bytes_before), enabled_(IsCapableTerminal()) {}
 
-std::function<void(const Progress&)> ProgressBar::Callback() {
+std::function<void(const Progress&)> ProgressBar::OnProgress() {
   if (!enabled_) return {};
   return [this](const Progress& progress) { Update(progress); };
+}
+
+std::function<void(const absl::Status&, absl::Duration)> ProgressBar::OnRetry() {
+  return [this](const absl::Status& status, absl::Duration delay) {
+    Clear();
+    PrintRetry(status, delay);
+  };
 }
 
 void ProgressBar::Clear() {
@@ -85,6 +94,11 @@ std::string ProgressBar::Line(const Progress& progress, double seconds, std::siz
   const auto filled = static_cast<std::size_t>(fraction * static_cast<double>(width));
   const std::string bar = fmt::format("[{}{}]", std::string(filled, '#'), std::string(width - filled, '.'));
   return fmt::format("{} {} {}", Cut(label_, room - bar.size() - 2), bar, numbers);
+}
+
+void PrintRetry(const absl::Status& status, absl::Duration delay) {
+  fmt::print(stderr, "tensorferry: {}; trying again in {:.1f} s\n", OneLine(std::string(status.message())),
+             absl::ToDoubleSeconds(delay));
 }
 
 }  // namespace tensorferry::cli

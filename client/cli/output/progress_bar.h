@@ -8,30 +8,34 @@
 #include <string>
 #include <string_view>
 
+#include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "tensorferry/fetch.h"
 
 namespace tensorferry::cli {
 
-// A line on stderr that shows how far a fetch has come, how fast it is and how long it will take; nothing if stderr is
-// not a terminal. The line goes away with the object. Not safe for concurrent use.
+// A line on stderr with the progress of a fetch, its rate and the time that it still needs. Draws nothing if stderr is
+// not a terminal. The destructor removes the line. Not safe for concurrent use.
 class ProgressBar {
  public:
-  // `bytes_before` were there when the fetch began: they count as done, but not for the rate.
+  // `bytes_before` were present when the fetch began: they count as done, but not for the rate.
   explicit ProgressBar(std::string_view label, std::int64_t bytes_before = 0);
 
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
   ~ProgressBar() { Clear(); }
 
-  // What to give to FetchOptions::on_progress: empty where there is nothing to show. Must not outlive the bar.
-  std::function<void(const Progress&)> Callback();
+  // Returns the function for FetchOptions::on_progress; an empty one if nothing is drawn. It must not outlive the bar.
+  std::function<void(const Progress&)> OnProgress();
 
-  // Takes the line away; the next update draws it again.
-  void Clear();
+  // Returns the function for CallOptions::on_retry: PrintRetry, after the bar is removed. It must not outlive the
+  // bar.
+  std::function<void(const absl::Status&, absl::Duration)> OnRetry();
 
  private:
   using Clock = std::chrono::steady_clock;
 
+  void Clear();
   void Update(const Progress& progress);
   std::string Line(const Progress& progress, double seconds, std::size_t columns) const;
 
@@ -42,6 +46,10 @@ class ProgressBar {
   Clock::time_point next_draw_ = start_;
   bool drawn_ = false;
 };
+
+// Prints the line of a failure that is retried to stderr, terminal or not: the reader of a log needs it, too.
+// For CallOptions::on_retry.
+void PrintRetry(const absl::Status& status, absl::Duration delay);
 
 }  // namespace tensorferry::cli
 

@@ -6,14 +6,15 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "tensorferry/destination.h"
 
 namespace tensorferry::cli {
 
-// A pipe, a device or the like. Takes bytes in order only, which is how a fetch over one connection gives them; what it
-// gives twice is passed over. Does not own the descriptor.
+// A sink that writes to a pipe, a terminal or a device. It accepts bytes in order only, as a fetch over one connection
+// delivers them, and skips repeated bytes. Does not own the descriptor.
 class StreamSink final : public Sink {
  public:
   StreamSink(int fd, std::string name, std::int64_t size_bytes)

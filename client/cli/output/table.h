@@ -9,7 +9,7 @@
 
 namespace tensorferry::cli {
 
-// How many columns of a terminal `text`, which was escaped, takes: its code points.
+// Returns the number of terminal columns of `text`, which is escaped: its code points.
 std::size_t DisplayWidth(std::string_view text);
 
 // Aligned columns of text.
@@ -24,10 +24,10 @@ class Table {
 
   explicit Table(std::vector<Column> columns);
 
-  // Adds a row of at most as many cells as there are columns. The caller has escaped them.
+  // Adds a row of at most as many cells as there are columns. Cells are escaped text.
   void AddRow(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
 
-  // The title line and one line for each row, two spaces between columns, none at the ends of lines.
+  // Returns the title line and one line per row. Columns are two spaces apart; lines do not end with spaces.
   std::string ToString() const;
 
  private:

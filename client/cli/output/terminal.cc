@@ -45,7 +45,7 @@ absl::Status WriteToStream(int fd, std::span<const std::byte> data, std::string_
     if (written >= 0) {
       data = data.subspan(static_cast<std::size_t>(written));
     } else if (errno == EAGAIN) {
-      // Whoever shares the pipe with us may have made it non-blocking.
+      // Another process that shares the pipe made it non-blocking.
       pollfd ready{.fd = fd, .events = POLLOUT, .revents = 0};
       ::poll(&ready, 1, -1);
     } else if (errno != EINTR) {

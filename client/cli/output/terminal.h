@@ -8,26 +8,32 @@
 #include <string_view>
 
 #include "absl/status/status.h"
-#include "client/cli/process/exit_code.h"
 
 namespace tensorferry::cli {
 
-// `message` as one line that is safe on a terminal. Unlike Escape it keeps the escapes that are in it already.
+// The exit codes of the program.
+enum ExitCode : int {
+  kDone = 0,
+  kFailed = 1,
+  kWrongUsage = 2,
+};
+
+// Returns `message` as one line that is safe on a terminal. Unlike Escape, it keeps the escapes that are in it already.
 std::string OneLine(std::string_view message);
 
 // Prints `tensorferry: <what>: <reason>` to stderr, in one line, and returns kFailed.
 ExitCode PrintFailure(std::string_view what, const absl::Status& status);
 
-// The same for a command line that makes no sense; returns kWrongUsage.
+// Prints `tensorferry: <message>` to stderr, in one line, and returns kWrongUsage.
 ExitCode PrintWrongUsage(std::string_view message);
 
-// Writes all of `data` to a pipe, terminal or the like, waiting as long as it takes. `name` is for messages.
+// Writes all of `data` to a pipe, terminal or device. Blocks for as long as the reader does. `name` is for messages.
 absl::Status WriteToStream(int fd, std::span<const std::byte> data, std::string_view name);
 
 // Writes `text` to stdout, past stdio. Errors: those of the operating system.
 absl::Status WriteStdout(std::string_view text);
 
-// Ends a command whose output is `text`: writes it to stdout and returns `code`, or kFailed if that failed.
+// Writes `text`, the output of a command, to stdout. Returns `code`, or kFailed if that failed.
 ExitCode PrintAndExit(std::string_view text, ExitCode code = kDone);
 
 }  // namespace tensorferry::cli

@@ -5,11 +5,11 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <string_view>
 #include <thread>
 
 #include "absl/status/status.h"
-#include "client/cli/process/exit_code.h"
 
 namespace tensorferry::cli {
 namespace {
@@ -26,7 +26,7 @@ Interrupt::Interrupt() {
   for (const int signal_number : {SIGINT, SIGTERM, SIGHUP}) {
     if (!IsIgnored(signal_number)) ::sigaddset(&signals_, signal_number);
   }
-  // The destructor wakes the thread with it.
+  // The destructor wakes the thread with this one.
   ::sigaddset(&signals_, SIGTERM);
   ::pthread_sigmask(SIG_BLOCK, &signals_, &mask_before_);
   thread_ = std::thread([this] { WaitForSignals(); });
@@ -52,7 +52,7 @@ void Interrupt::WaitForSignals() {
     if (!armed_ || source_.stop_requested()) {
       constexpr std::string_view kMessage = "tensorferry: interrupted\n";
       [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kMessage.data(), kMessage.size());
-      ::_exit(kFailed);
+      ::_exit(EXIT_FAILURE);
     }
     source_.request_stop();
   }

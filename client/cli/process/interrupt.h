@@ -12,10 +12,10 @@
 
 namespace tensorferry::cli {
 
-// Turns SIGINT, SIGTERM and SIGHUP into a request to stop, so that a command can clean up. Those of them that were
-// ignored when the program began (nohup, a shell's background jobs) stay ignored.
+// Turns SIGINT, SIGTERM and SIGHUP into a request to stop, so that a command can clean up. Signals that were ignored
+// when the program began stay ignored, as nohup and a shell's background jobs need it.
 //
-// There is at most one, made before any other thread: threads made later inherit that the signals are blocked.
+// Create at most one, before any other thread: threads inherit the blocked signals.
 class Interrupt {
  public:
   Interrupt();
@@ -23,15 +23,15 @@ class Interrupt {
   Interrupt& operator=(const Interrupt&) = delete;
   ~Interrupt();
 
-  // From now on a first signal requests the stop. Before, and for a second signal, the program exits at once.
+  // Makes the next signal request the stop. Before this call, and at a second signal, the program exits at once.
   void Arm() { armed_ = true; }
 
   std::stop_token token() const { return source_.get_token(); }
 
-  // Whether a signal requested the stop.
+  // Returns true if a signal requested the stop.
   bool requested() const { return source_.stop_requested(); }
 
-  // `status`, but what was cancelled because of the signal says "interrupted".
+  // Returns `status`; its message is "interrupted" if the call was cancelled because of a signal.
   absl::Status Explain(const absl::Status& status) const;
 
  private:

@@ -9,13 +9,32 @@
 #include <algorithm>
 #include <cerrno>
 #include <utility>
+#include <vector>
 
-#include "client/cli/pulling/local_copy.h"
 #include "lib/checksum/crc32c.h"
 #include "lib/files/file_io.h"
 #include "lib/text/quote.h"
 
 namespace tensorferry::cli {
+
+absl::StatusOr<std::int64_t> AgreeingBytes(int fd, const std::string& path, const FileManifest& manifest,
+                                           const std::stop_token& stop_token) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) return ErrnoStatus(errno, "cannot examine", path);
+  const std::int64_t present = std::min<std::int64_t>(status.st_size, manifest.size_bytes);
+  std::vector<std::byte> buffer(static_cast<std::size_t>(std::min(FileManifest::kBlockBytes, present)));
+  std::int64_t agreeing = 0;
+  for (const std::uint32_t crc : manifest.block_crc32c) {
+    if (stop_token.stop_requested()) return absl::CancelledError("interrupted");
+    const std::int64_t size = std::min(FileManifest::kBlockBytes, manifest.size_bytes - agreeing);
+    if (present - agreeing < size) break;
+    const std::span<std::byte> block = std::span(buffer).first(static_cast<std::size_t>(size));
+    if (absl::Status read = ReadExactly(fd, agreeing, block, path); !read.ok()) return read;
+    if (Crc32c(block, 0) != crc) break;
+    agreeing += size;
+  }
+  return agreeing;
+}
 
 absl::StatusOr<PartialFile> PartialFile::Open(int directory_fd, const std::string& directory, const FileInfo& file,
                                               const GetManifest& get_manifest, const std::stop_token& stop_token) {
@@ -68,7 +87,7 @@ absl::Status PartialFile::Compare(std::span<const std::byte> data) {
     if (position < block_end) continue;
     if (std::exchange(block_crc_, 0) != manifest_->block_crc32c[static_cast<std::size_t>(index)]) {
       return absl::AbortedError(
-          fmt::format("the server has other bytes at {} than its manifest says", index * FileManifest::kBlockBytes));
+          fmt::format("the block at byte {} differs from the server's manifest", index * FileManifest::kBlockBytes));
     }
   }
   return absl::OkStatus();
@@ -80,7 +99,7 @@ absl::Status PartialFile::SyncComplete() const {
   if (::fstat(fd_.get(), &status) != 0) return ErrnoStatus(errno, "cannot examine", path_);
   if (status.st_size == total_bytes_) return absl::OkStatus();
   return absl::DataLossError(
-      fmt::format("{} has {} bytes where {} were expected", Quote(path_), status.st_size, total_bytes_));
+      fmt::format("{} is {} bytes long, expected {}", Quote(path_), status.st_size, total_bytes_));
 }
 
 }  // namespace tensorferry::cli

@@ -52,6 +52,9 @@ absl::StatusOr<PullDirectory> PullDirectory::Open(const std::string& path) {
   directory.path_ = path;
   directory.state_path_ = path + "/" + kStateDirectory;
   std::error_code error;
+  if (std::filesystem::exists(path, error) && !std::filesystem::is_directory(path, error)) {
+    return absl::FailedPreconditionError(fmt::format("{} is a file; pull needs a directory", Quote(path)));
+  }
   std::filesystem::create_directories(path, error);
   if (error) return ErrnoStatus(error.value(), "cannot create directory", path);
   directory.fd_ = UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -94,7 +97,7 @@ absl::Status PullDirectory::Publish(const FileInfo& file, const PartialFile& par
   if (absl::Status status = partial.SyncComplete(); !status.ok()) return status;
   const std::string partial_name = PartialFile::DataName(file.name);
   if (::renameat(state_fd_.get(), partial_name.c_str(), fd_.get(), file.name.c_str()) != 0) {
-    return ErrnoStatus(errno, "cannot put the complete file at", path_ + "/" + file.name);
+    return ErrnoStatus(errno, "cannot rename the complete file to", path_ + "/" + file.name);
   }
   return ::fsync(fd_.get()) == 0 ? absl::OkStatus() : ErrnoStatus(errno, "cannot sync", path_);
 }
@@ -107,7 +110,7 @@ void PullDirectory::RemoveLeftovers(const std::set<std::string>& keep) const {
   for (const std::string& name : ListNames(state_fd_.get())) {
     const bool is_kept =
         std::ranges::any_of(keep, [&](const auto& file) { return PartialFile::DataName(file) == name; });
-    // The rest is of earlier pulls, also of earlier versions of this program.
+    // Removes the files of earlier pulls, and of earlier versions of this program.
     if (!is_kept && name != kLockName) ::unlinkat(state_fd_.get(), name.c_str(), 0);
   }
 }

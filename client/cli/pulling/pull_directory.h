@@ -14,27 +14,30 @@
 
 namespace tensorferry::cli {
 
-// Whether a server may name a file so: a plain name, which neither leaves the directory nor meets the pull's own files.
+// Returns true if a server may give a file this name: a plain name that neither leaves the directory nor collides with
+// the files of the pull itself.
 bool IsPullableName(std::string_view name);
 
-// The directory that a pull fills. In addition to the files it holds `.tensorferry`: partial files, and the lock that
-// keeps a second pull out while this object lives.
+// The directory that a pull fills. Its subdirectory `.tensorferry` has the partial files, and the lock that keeps other
+// pulls out while this object exists.
 class PullDirectory {
  public:
-  // Creates the directory if need be.
-  // Errors: ABORTED: another pull into it is running; otherwise those of the operating system, with the path.
+  // Creates the directory if it does not exist, and locks it.
+  // Errors: FAILED_PRECONDITION: the path is a file; ABORTED: another pull into the directory is running; those of the
+  // operating system, with the path.
   static absl::StatusOr<PullDirectory> Open(const std::string& path);
 
   PullDirectory(PullDirectory&&) = default;
 
-  // Opens the file if it is here, is a regular file and has the expected size.
+  // Opens the file. Returns no descriptor unless it is a regular file of the expected size.
   UniqueFd OpenCopy(const FileInfo& file) const;
 
-  // Opens what is here of the file, to be completed. Its name must be pullable.
+  // Opens the partial file, whose bytes are compared with the manifest. The name must be pullable. Errors: those of
+  // PartialFile::Open.
   absl::StatusOr<PartialFile> OpenPartial(const FileInfo& file, const PartialFile::GetManifest& get_manifest,
                                           const std::stop_token& stop_token) const;
 
-  // Gives the file, whose partial file is complete, its final name: on disk when it returns.
+  // Gives a complete partial file its final name. The file and its name are on disk when this returns.
   absl::Status Publish(const FileInfo& file, const PartialFile& partial) const;
 
   // Removes the partial file.

@@ -29,53 +29,56 @@
 
 namespace tensorferry {
 
-// Most clients should leave everything but `tls` and `token` alone.
+// Options for a client. Most clients should leave everything but `tls` and `token` alone.
 struct ClientOptions {
-  // How long Connect waits for the server.
+  // The time that Connect waits for a server.
   absl::Duration connect_timeout = absl::Seconds(10);
-  // Connections to the server, from 1 to 64, over which every fetch is spread. 0: automatic. A large fetch then uses as
-  // many as the machine gains from, and a small one uses one.
+  // The number of connections that every fetch is spread over, from 1 to 64. 0: automatic. A small fetch then uses one
+  // connection, and a large one as many as are faster on this machine.
   int connections = 0;
-  // How calls continue after failures that may be temporary. Connect itself makes one round of the addresses.
+  // The retries after failures that may be temporary. Connect itself makes one round over the addresses.
   RetryOptions retry = {};
   // Absent: plaintext.
   std::optional<TlsOptions> tls = std::nullopt;
   TokenOptions token = {};
-  // Reaches servers through the proxy that the environment names (grpc_proxy, https_proxy, http_proxy; no_proxy lists
-  // exceptions). By default these variables have no effect: a proxy sees all that is not encrypted, tokens included.
+  // Connects through the proxy that the environment names in grpc_proxy, https_proxy or http_proxy; no_proxy lists
+  // exceptions. By default these variables have no effect, because a proxy sees everything that is not encrypted,
+  // including tokens.
   bool proxy_from_environment = false;
 };
 
-// Selects the tensors to list; empty takes all.
+// Selects the tensors to list. Empty members select all.
 struct TensorFilter {
   std::string prefix;
-  // `*` any run of characters (dots too), `?` any one, `[a-z]` and `[!a-z]` one of a set, `\` takes the next literally.
+  // `*` matches any characters including dots, `?` any one, `[a-z]` and `[!a-z]` one of a set, `\` escapes the next
+  // one.
   std::string glob;
 };
 
 // A client of a tensorferry server, or of several that serve the same models.
 //
-// Safe for concurrent use by multiple threads. All calls block until they are done, except StartFetch. Errors, in
-// addition to those listed:
-// - UNAVAILABLE: the server cannot be reached or went away, and did not come back in time (see RetryOptions).
-// - DEADLINE_EXCEEDED and CANCELLED: as CallOptions requested.
-// - NOT_FOUND: no such model or tensor, or not for this caller.
-// - UNAUTHENTICATED: the server wants a token, or another one.
-// - PERMISSION_DENIED: the server does not admit the client certificate.
-// - FAILED_PRECONDITION: the server cannot serve the model; the message says why.
-// - RESOURCE_EXHAUSTED: the server has too much to do, for too long; or there are no threads or memory here.
-// - ABORTED: the model is not, or no longer, of the required generation, or another server has other bytes under it.
-// - DATA_LOSS: what arrived breaks the protocol or does not match its checksum.
-// ErrorDetailsOf (error_details.h) returns the server, the attempts, and whether the error may be temporary. After an
-// error the contents of destinations are unspecified.
+// Safe for concurrent use by multiple threads. All calls block until they are done, except StartFetch. Errors of all
+// calls, in addition to those listed:
+// - UNAVAILABLE: the server cannot be reached, and did not come back in time (see RetryOptions).
+// - DEADLINE_EXCEEDED and CANCELLED: the timeout or stop of CallOptions.
+// - NOT_FOUND: no such model or tensor, or this caller may not see it.
+// - UNAUTHENTICATED: the server requires a token, or does not know this one.
+// - PERMISSION_DENIED: the server rejects the client certificate.
+// - FAILED_PRECONDITION: the server cannot serve the model, for the reason in the message.
+// - RESOURCE_EXHAUSTED: the server stayed overloaded, or this machine has no threads or memory left.
+// - ABORTED: the required generation is not, or no longer, the model's; or another server has other bytes under it.
+// - DATA_LOSS: a response breaks the protocol or does not match its checksum.
+// ErrorDetailsOf (error_details.h) returns the server, the number of attempts, and if the error may be temporary. After
+// an error, the contents of destinations are unspecified.
 class Client {
  public:
-  // Connects to one of `addresses`: each is host:port, [ipv6]:port, unix:PATH or dns:///name:port. Several are servers
-  // of the same models: each connection moves to the next when its server fails, and if ClientOptions::connections is
-  // set, they begin with different ones. A fetch never mixes generations, nor the bytes of servers that disagree: it
-  // compares checksums before it combines the bytes of two servers.
-  // Errors: UNAVAILABLE: no server answered there in time, or TLS failed; INVALID_ARGUMENT: an option or address out of
-  // range, a bad certificate or key, a token that would travel in plaintext; those of reading the files.
+  // Connects to one of `addresses`. Each is host:port, [ipv6]:port, tensorferry://host:port, unix:PATH or
+  // dns:///name:port. The default port is 7070. Several addresses are servers of the same models. Each connection moves
+  // to the next server when its own fails. If ClientOptions::connections is set, the connections begin with different
+  // servers. A fetch never mixes generations: it compares checksums before it combines the bytes of two servers.
+  // Errors: UNAVAILABLE: no server answered in time, or TLS failed; INVALID_ARGUMENT: an option is out of range, an
+  // address is malformed, a certificate or key is invalid, or a token would travel in plaintext; those of reading the
+  // files.
   static absl::StatusOr<Client> Connect(std::vector<std::string> addresses, const ClientOptions& options = {});
 
   Client(Client&&) noexcept;
@@ -92,21 +95,21 @@ class Client {
   // Returns a model's files, totals and digests.
   absl::StatusOr<ModelMetadata> GetMetadata(std::string_view model, const CallOptions& options = {}) const;
 
-  // Returns one tensor's dtype, shape, size and place.
+  // Returns one tensor's dtype, shape, size and file.
   absl::StatusOr<TensorInfo> GetTensorInfo(std::string_view model, std::string_view tensor,
                                            const CallOptions& options = {}) const;
 
-  // Fills the destinations of all `reads`. OK means that every byte of every read arrived, is of one generation,
-  // matched its checksum, and was confirmed by the server; nothing else is OK. Errors: INVALID_ARGUMENT: a slice that
-  // does not fit its tensor, or a destination whose size is not the result's.
+  // Fills the destinations of all `reads`, which must outlive the call. Returns OK only if every byte of every read has
+  // arrived, is of one generation, matched its checksum, and was confirmed by the server. Errors: INVALID_ARGUMENT: a
+  // slice does not fit its tensor, or the size of a destination is not that of the result.
   absl::StatusOr<FetchResult> Fetch(std::string_view model, std::span<const Read> reads,
                                     const FetchOptions& options = {}) const;
 
-  // Starts the same in the background. The destinations must outlive what it returns; `reads` are copied.
+  // Starts the same fetch in the background. The destinations must outlive the returned object. `reads` are copied.
   PendingFetch StartFetch(std::string_view model, std::span<const Read> reads, FetchOptions options = {}) const;
 
-  // Fetches one tensor, or one slice of it, into memory that it allocates. One RPC, except for large tensors.
-  // Errors: RESOURCE_EXHAUSTED: there is no memory for it; otherwise as Fetch.
+  // Fetches one tensor, or one slice of it, into memory that it allocates. Makes one RPC, except for large tensors.
+  // Errors: RESOURCE_EXHAUSTED: there is not enough memory; otherwise as Fetch.
   absl::StatusOr<Tensor> FetchTensor(std::string_view model, std::string_view tensor,
                                      const std::optional<SliceSpec>& slice = std::nullopt,
                                      const FetchOptions& options = {}) const;
@@ -116,14 +119,15 @@ class Client {
   absl::StatusOr<std::vector<Tensor>> FetchTensors(std::string_view model, std::span<const std::string> tensors,
                                                    const FetchOptions& options = {}) const;
 
-  // Fills `into` with the bytes [offset, offset + size of `into`) of one file of the model.
-  // Errors: ABORTED: `digest` is given and not the file's; INVALID_ARGUMENT, OUT_OF_RANGE: the range exceeds the file.
+  // Fills `into` with the bytes [offset, offset + size of `into`) of one file of the model. An empty `digest` accepts
+  // any version of the file. Errors: ABORTED: the file has another digest; INVALID_ARGUMENT, OUT_OF_RANGE: the range
+  // exceeds the file.
   absl::Status FetchFile(std::string_view model, std::string_view file, std::string_view digest, std::int64_t offset,
                          const Destination& into, const FetchOptions& options = {}) const;
 
-  // Returns the checksums of a file's blocks, all from one server and one opening of the file, without its data. The
-  // server reads blocks that it has not read yet.
-  // Errors: ABORTED: `digest` is given and not the file's.
+  // Returns the checksums of a file's blocks without its data, all from one server and one opening of the file. The
+  // server reads blocks that it has not read yet. Errors: ABORTED: `digest` is not empty, and the file has another
+  // digest.
   absl::StatusOr<FileManifest> GetManifest(std::string_view model, std::string_view file, std::string_view digest = {},
                                            const CallOptions& options = {}) const;
 

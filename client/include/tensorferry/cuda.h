@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Fetching straight into the memory of NVIDIA GPUs. Needs no CUDA toolkit: the driver (libcuda.so.1) is loaded when the
+// Fetches directly into the memory of NVIDIA GPUs. Needs no CUDA toolkit: the driver (libcuda.so.1) is loaded when the
 // first device is opened. Link tensorferry::cuda.
 #ifndef TENSORFERRY_CUDA_H_
 #define TENSORFERRY_CUDA_H_
@@ -25,7 +25,7 @@ class Device;
 struct CudaOptions {
   // The size of each buffer, from 4 KiB to 1 GiB. A buffer is sent when it is full or when a fetch ends.
   std::int64_t staging_buffer_bytes = 4 << 20;
-  // The number of buffers, from 2 to 64. One is filled while the others are on their way.
+  // The number of buffers, from 2 to 64. One is filled while the others are being copied.
   int staging_buffers = 4;
 
   friend bool operator==(const CudaOptions&, const CudaOptions&) = default;
@@ -37,7 +37,7 @@ struct CudaStream {
   void* handle = nullptr;
 };
 
-// Device memory from CudaDevice::Allocate. It is freed with this object, and may outlive the CudaDevice.
+// Device memory from CudaDevice::Allocate. The last copy of this object frees it. It may outlive the CudaDevice.
 class CudaMemory {
  public:
   // Takes ownership of the memory, with the deleter that frees it.
@@ -53,23 +53,24 @@ class CudaMemory {
   std::int64_t size_bytes_;
 };
 
-// A GPU, with its primary context and the staging buffers that all fetches into it share. Copies of this object are the
-// same device, which is closed with the last of them and of what they returned. Safe for concurrent use by multiple
-// threads. The context that is current to the calling thread stays current. Errors of all functions, in addition to
-// those listed: INTERNAL: the driver failed; the message has the driver's words.
+// A GPU, with its primary context and the staging buffers that all fetches into it share. Copies of this object refer
+// to the same device. It is closed with the last copy and the last object that a copy returned. Safe for concurrent use
+// by multiple threads. The context that is current to the calling thread stays current. Errors of all functions, in
+// addition to those listed: INTERNAL: the driver failed; the message contains the driver's text.
 class CudaDevice {
  public:
-  // Opens the device with that number. There is one device object per process and number: while it is open, every call
+  // Opens the device with number `ordinal`. A process has one device object per number: while it is open, every call
   // returns the same one, with the same staging buffers. Errors: INVALID_ARGUMENT: an option is out of range, or the
   // device is open with other options; FAILED_PRECONDITION: there is no driver, or it is too old; NOT_FOUND: there is
   // no such device; RESOURCE_EXHAUSTED: out of memory.
   static absl::StatusOr<CudaDevice> Open(int ordinal, const CudaOptions& options = {});
 
   int ordinal() const;
-  // The driver's name for it, for example "NVIDIA H200".
+  // Returns the driver's name for the device, for example "NVIDIA H200".
   const std::string& model_name() const;
 
-  // Errors: RESOURCE_EXHAUSTED: the device has not enough free memory.
+  // Allocates device memory. Errors: INVALID_ARGUMENT: the size is negative; RESOURCE_EXHAUSTED: the device does not
+  // have enough free memory.
   absl::StatusOr<CudaMemory> Allocate(std::int64_t size_bytes) const;
 
   // Returns a destination in device memory that the caller owns, at any alignment: from cudaMalloc, the driver API,
@@ -77,10 +78,10 @@ class CudaDevice {
   // complete. After a failed fetch no copy is pending, unless the device was stuck for more than a second; a later
   // fetch into the same memory waits for such copies.
   //
-  // The copies run on `stream`, in order with the caller's work there, or else on a stream of ours, which waits for no
-  // other work. Memory and stream must outlive the fetch. Every fetch examines both, and returns INVALID_ARGUMENT if
-  // [memory, memory + size_bytes) is not in one allocation on this device, or the stream is not one of its primary
-  // context.
+  // The copies run on `stream`, in order with the caller's work there. Without it they run on an internal stream, which
+  // waits for no other work. Memory and stream must outlive the fetch. Every fetch validates both, and returns
+  // INVALID_ARGUMENT if [memory, memory + size_bytes) is not in one allocation on this device, or if the stream does
+  // not belong to its primary context.
   Destination Span(void* memory, std::int64_t size_bytes, std::optional<CudaStream> stream = std::nullopt) const;
 
  private:

@@ -9,17 +9,17 @@
 
 namespace tensorferry {
 
-// Facts about an error of a call, for programs: its message has them in words.
+// Facts about the error of a call, for programs. The message contains them for people.
 struct ErrorDetails {
   // The address of the server that the last attempt went to.
   std::string server;
-  // How many attempts were made, this one included, since the call began or last made progress.
+  // The number of attempts since the call began or last made progress, including the last one.
   int attempts = 1;
   // True if the same call may succeed later, without any change by the caller.
   bool may_be_temporary = false;
 };
 
-// Returns the details that `status` carries, or nothing if it is OK or did not come from a server.
+// Returns the details of `status`, or nothing if it is OK or did not come from a call to a server.
 std::optional<ErrorDetails> ErrorDetailsOf(const absl::Status& status);
 
 }  // namespace tensorferry

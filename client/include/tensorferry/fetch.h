@@ -20,9 +20,11 @@
 
 namespace tensorferry {
 
-// The progress of a fetch. Bytes that arrived stay counted: none counts twice, however often the fetch resumes.
+// The progress of a fetch.
 struct Progress {
+  // Each byte counts once, when it arrives, even if the fetch resumes later.
   std::int64_t bytes_done = 0;
+  // Grows when the size of a deferred destination (Destination::Deferred) becomes known.
   std::int64_t bytes_total = 0;
 };
 
@@ -30,40 +32,40 @@ struct Progress {
 struct CallOptions {
   // The call fails with DEADLINE_EXCEEDED after this long.
   absl::Duration timeout = absl::InfiniteDuration();
-  // Requesting a stop makes the call fail with CANCELLED.
+  // Requesting a stop ends the call with CANCELLED.
   std::stop_token stop_token = {};
-  // If not empty, the call fails with ABORTED unless the model is of this generation.
+  // If not empty, the call fails with ABORTED unless this is the model's generation.
   std::string generation = {};
-  // Called after a failure that may be temporary, with the time until the next attempt. Each connection retries on its
-  // own, from a thread of its own; but this and FetchOptions::on_progress are never called at once.
+  // Called after a failure that may be temporary, with the time until the next attempt. Each connection retries
+  // independently, on its own thread. Calls of this function and of FetchOptions::on_progress never overlap.
   std::function<void(const absl::Status&, absl::Duration)> on_retry = {};
 };
 
-// Options for a fetch: those for every call, and what to report meanwhile.
+// Options for a fetch: those of every call, and functions that report its progress.
 struct FetchOptions {
   // As in CallOptions.
   absl::Duration timeout = absl::InfiniteDuration();
   std::stop_token stop_token = {};
   std::string generation = {};
   std::function<void(const absl::Status&, absl::Duration)> on_retry = {};
-  // Called from time to time on the thread that waits, and once at the end of a fetch that succeeds.
+  // Called from time to time on the thread that waits for the fetch, and once more after a success.
   std::function<void(const Progress&)> on_progress = {};
-  // Called with the index of a read when its result is complete and confirmed: every byte has arrived, is of the
-  // fetch's generation, and the server has found its files unchanged after sending it. Called once for each read before
-  // a fetch returns OK, one call at a time, on the thread that waits. The callback may block: the transfer continues
-  // meanwhile.
+  // Called with the index of a read when its result is complete and confirmed. Then every byte has arrived, is of the
+  // fetch's generation, and the server has found its files unchanged after it sent the byte. Called once for each read
+  // before the fetch returns OK, one call at a time, on the thread that waits. The function may block without delaying
+  // the transfer.
   std::function<void(std::size_t index)> on_read_done = {};
 
-  // The part that every call has.
+  // Returns the options of every call.
   CallOptions call() const { return {timeout, stop_token, generation, on_retry}; }
 };
 
-// One requested tensor or slice, and where its result goes.
+// One requested tensor or slice, and the destination of its result.
 struct Read {
   std::string tensor;
   // Absent: the whole tensor.
   std::optional<SliceSpec> slice = std::nullopt;
-  // Each read has its own.
+  // A fetch refuses two reads into the same sink.
   Destination into = {};
 };
 
@@ -76,30 +78,31 @@ struct ReadResult {
   std::int64_t size_bytes = 0;
 };
 
-// The outcome of a fetch: one result for each read, in their order, all of one generation.
+// The outcome of a fetch: one result for each read, in the order of the reads, all of one generation.
 struct FetchResult {
   std::string generation;
   std::vector<ReadResult> reads;
 };
 
-// A fetch that runs in the background, from Client::StartFetch. The destinations must outlive it. Not safe for
-// concurrent use, except for Cancel and progress.
+// A fetch that Client::StartFetch runs in the background. The destinations must outlive it. Not safe for concurrent
+// use, except for Cancel and progress.
 class PendingFetch {
  public:
   class Impl;
   explicit PendingFetch(std::unique_ptr<Impl> impl);
   PendingFetch(PendingFetch&&) noexcept;
   PendingFetch& operator=(PendingFetch&&) noexcept;
-  // Cancels a fetch that still runs, and returns when nothing writes to its destinations any more.
+  // Cancels a fetch that still runs. Returns when nothing writes to its destinations any more.
   ~PendingFetch();
 
-  // Waits for the end and calls on_read_done and on_progress meanwhile. Returns as Client::Fetch; the same at every
-  // call.
+  // Waits for the end of the fetch, and calls on_read_done and on_progress. Errors: as Client::Fetch. Every call
+  // returns the same status.
   absl::Status Wait();
-  // The results: those of Wait, which is called if it has not been.
+  // Waits as Wait does, and returns the results.
   absl::StatusOr<FetchResult> Result();
-  // Makes the fetch end with CANCELLED unless it has ended. Does not wait.
+  // Ends the fetch with CANCELLED, unless it has ended. Does not wait.
   void Cancel();
+  // Returns the bytes so far.
   Progress progress() const;
 
  private:

@@ -10,11 +10,12 @@
 
 namespace tensorferry {
 
-// Asks the server at `address` (one; as Client::Connect takes it) by the standard grpc.health.v1 whether `service` is
-// being served: "" (all of it), "readiness", "liveness" or "tensorferry.v1.TensorService". One call, which is not tried
-// again; of `options`, the TLS and token options count.
-// Errors: FAILED_PRECONDITION: the server says that it is not; NOT_FOUND: it knows no such service; UNAVAILABLE: it
-// cannot be reached; DEADLINE_EXCEEDED: no answer within `timeout`; otherwise as Client::Connect.
+// Asks the server at `address` if it is serving `service`, with the standard protocol grpc.health.v1. The services are
+// "" (the whole server), "readiness", "liveness" and "tensorferry.v1.TensorService". `address` is a single address, as
+// for Client::Connect. Makes one call without retries, and blocks until it ends. Of `options`, only those for TLS, the
+// token and the proxy have an effect. Safe for concurrent use by multiple threads. Errors: FAILED_PRECONDITION: the
+// service is not being served; NOT_FOUND: the server does not know the service; UNAVAILABLE: the server cannot be
+// reached; DEADLINE_EXCEEDED: no answer within `timeout`; otherwise as Client::Connect.
 absl::Status CheckHealth(std::string_view address, std::string_view service, absl::Duration timeout,
                          const ClientOptions& options = {});
 

@@ -13,16 +13,18 @@ namespace tensorferry {
 struct ModelInfo {
   // The path relative to the root; "." is the root itself.
   std::string name;
-  // True if it can be fetched from. If not, `error` says why, and the rest is unset.
+  // True if the model can be fetched.
   bool ready = false;
+  // The reason why a model that is not ready cannot be served. In that case all members below are unset.
   std::string error;
-  // Why the replacement of a ready model cannot be served, so that the previous version is; else empty.
+  // The reason why the replacement of a ready model cannot be served, so that the previous version is still served.
+  // Otherwise empty.
   std::string replacement_error;
   // The token for the model's bytes, equal on every server that holds equal bytes.
   std::string generation;
   std::int64_t tensor_count = 0;
   std::int64_t file_count = 0;
-  // The bytes of all tensors together.
+  // The size of all tensors together.
   std::int64_t size_bytes = 0;
 };
 
@@ -34,7 +36,7 @@ struct FileInfo {
   std::string name;
   Kind kind = Kind::kCompanion;
   std::int64_t size_bytes = 0;
-  // Like a generation, but for this file alone: equal wherever the bytes are equal.
+  // Like a generation, but for this file alone: equal bytes have equal digests on every server.
   std::string digest;
   // The `__metadata__` of a safetensors file.
   std::map<std::string, std::string> metadata;

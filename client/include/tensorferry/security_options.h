@@ -6,25 +6,26 @@
 
 namespace tensorferry {
 
-// How a client speaks TLS. Files are PEM, and are read again when they change: new connections use what is in them
-// then.
+// The client's side of TLS. Files are PEM. They are reloaded when they change, and new connections use the new
+// contents.
 struct TlsOptions {
-  // The authorities that may vouch for the server. Empty: those that the system trusts.
+  // The authorities that the server's certificate must come from. Empty: those that the system trusts.
   std::string ca_file = {};
-  // The client's own certificate chain (its own first) and private key, for servers that want one: both or neither.
+  // The client's certificate chain, its own certificate first, and its private key: both or neither. For servers that
+  // require client certificates.
   std::string certificate_file = {};
   std::string key_file = {};
   // The name that the server's certificate must have. Empty: the host in the address.
   std::string server_name = {};
 };
 
-// What a client says so that it is let in: a bearer token, which whoever reads it can use. At most one of the first
-// two.
+// The bearer token that a client sends with each call. Anybody who reads a token can use it. At most one of `token` and
+// `file` may be set.
 struct TokenOptions {
   std::string token = {};
-  // A file that holds the token and nothing else but blanks around it. It is read again for each call.
+  // A file that contains the token alone; whitespace around it is ignored. The file is read again for each call.
   std::string file = {};
-  // Without TLS, a token is sent to loopback addresses only, unless this says that the network is trusted.
+  // Without TLS, a token is sent to loopback addresses only. Set this to true if the network is trusted.
   bool allow_plaintext = false;
 };
 

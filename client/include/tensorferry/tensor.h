@@ -16,7 +16,8 @@
 
 namespace tensorferry {
 
-// A tensor or slice in memory that it owns, dense and row-major. The memory is aligned as malloc aligns it.
+// A tensor or slice in memory that it owns, dense and row-major. The memory has the alignment of malloc. Safe for
+// concurrent reading.
 class Tensor {
  public:
   Tensor(ReadResult description, std::unique_ptr<std::byte[]> data)
@@ -30,8 +31,8 @@ class Tensor {
   std::span<const std::byte> data() const { return {data_.get(), static_cast<std::size_t>(size_bytes())}; }
   std::span<std::byte> mutable_data() { return {data_.get(), static_cast<std::size_t>(size_bytes())}; }
 
-  // The elements as values of type T, which the caller chooses to fit the dtype: float for F32, std::uint16_t for the
-  // bits of BF16. Empty if the elements of the dtype are not as wide as T.
+  // Returns the elements as values of type T, which must fit the dtype: float for F32, std::uint16_t for the bits of
+  // BF16. Empty if an element of the dtype is not as wide as T.
   template <typename T>
   std::span<const T> values() const {
     return ValuesAt<const T>(data_.get());
@@ -41,7 +42,7 @@ class Tensor {
     return ValuesAt<T>(data_.get());
   }
 
-  // Hands over the memory; the tensor is empty afterwards.
+  // Transfers the memory to the caller. The tensor is empty afterwards.
   std::unique_ptr<std::byte[]> Release() {
     description_ = {};
     return std::move(data_);

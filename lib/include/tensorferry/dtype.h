@@ -3,13 +3,14 @@
 #define TENSORFERRY_DTYPE_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
 namespace tensorferry {
 
-// The element types of the safetensors format, narrowest first. The spelling is that of the format's reference.
+// The element types of the safetensors format, narrowest first. Names follow the format's reference.
 enum class Dtype : std::uint8_t {
   kBool,
   kF4,
@@ -35,22 +36,23 @@ enum class Dtype : std::uint8_t {
   kU64,
 };
 
+// The number of dtypes.
 inline constexpr int kDtypeCount = 22;
 
-// All dtypes, in the order of the enumeration.
+// Returns all dtypes, in the order of the enumeration.
 constexpr std::array<Dtype, kDtypeCount> AllDtypes() {
   std::array<Dtype, kDtypeCount> all{};
   for (int i = 0; i < kDtypeCount; ++i) all[static_cast<std::size_t>(i)] = static_cast<Dtype>(i);
   return all;
 }
 
-// The name in a safetensors header, for example "BF16" or "F8_E4M3". Lives for ever.
+// Returns the name in a safetensors header, for example "BF16" or "F8_E4M3". The text is static.
 std::string_view DtypeName(Dtype dtype);
 
-// The dtype with that exact name, or nothing.
+// Returns the dtype with this name, or nothing. Case matters.
 std::optional<Dtype> ParseDtype(std::string_view name);
 
-// The width of one element in bits: 4, 6, 8, 16, 32 or 64. BOOL has 8.
+// Returns the width of one element in bits: 4, 6, 8, 16, 32 or 64. A BOOL has 8 bits.
 int BitWidth(Dtype dtype);
 
 }  // namespace tensorferry

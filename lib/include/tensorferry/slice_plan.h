@@ -13,52 +13,57 @@
 
 namespace tensorferry {
 
-// A slice that was held against a tensor's dtype and shape and fits: the contiguous runs of the tensor's bytes that
-// make up the dense, row-major result. The runs are never listed; a plan takes O(rank) memory. Immutable; safe for
-// concurrent use by multiple threads.
+// A slice that was validated against the dtype and shape of a tensor. It describes the contiguous runs of the tensor's
+// bytes that form the dense, row-major result. Runs are computed when needed, so that a plan takes O(rank) memory.
+// Immutable; safe for concurrent use by multiple threads.
 class SlicePlan {
  public:
-  // Holds `spec` against a tensor. The tensor's size must be a whole number of bytes, and at most 2^60.
-  // Errors: INVALID_ARGUMENT: more entries than dimensions, an index out of bounds, a step below 1, a dtype narrower
-  // than a byte that would be cut inside a byte. The message names the dimension.
+  // Validates `spec` against a tensor. The size of the tensor must be a whole number of bytes, at most 2^60.
+  // Errors: INVALID_ARGUMENT, with the dimension:
+  // - more entries than dimensions
+  // - an index out of bounds, or a step below 1
+  // - a slice that cuts a dtype narrower than a byte inside a byte
   static absl::StatusOr<SlicePlan> Create(const SliceSpec& spec, Dtype dtype, std::span<const std::int64_t> shape);
 
-  // The slice that takes everything, of a tensor or of any other `size_bytes` contiguous bytes.
+  // Returns the slice of a whole tensor, or of any other `size_bytes` contiguous bytes.
   static SlicePlan Whole(std::span<const std::int64_t> shape, std::int64_t size_bytes);
 
   // The shape of the result.
   std::span<const std::int64_t> shape() const { return shape_; }
   // The size of the result.
   std::int64_t size_bytes() const { return size_bytes_; }
-  // The size of each contiguous run, the same for all; 0 if the result is empty.
+  // The size of each contiguous run; all have the same. 0 if the result is empty.
   std::int64_t run_bytes() const { return run_bytes_; }
 
-  // A contiguous piece of the tensor's data.
+  // A contiguous range of the tensor's data.
   struct Run {
     std::int64_t source_offset = 0;
     std::int64_t size_bytes = 0;
   };
 
-  // Walks over the runs of a result. O(rank) memory. Not safe for concurrent use. The plan must outlive it.
+  // Iterates over the runs of a result, in O(rank) memory. The plan must outlive the cursor. Not safe for concurrent
+  // use.
   class Cursor {
    public:
-    // Starts at byte `result_offset` of the result, which must lie in [0, size_bytes()].
+    // Starts at byte `result_offset` of the result, in [0, size_bytes()].
     explicit Cursor(const SlicePlan& plan, std::int64_t result_offset = 0);
 
-    // The bytes of the result that are still to come.
+    // The number of bytes from position() to the end of the result.
     std::int64_t remaining_bytes() const { return plan_->size_bytes_ - position_; }
-    // Where in the result the next byte belongs.
+    // The offset of the next byte in the result.
     std::int64_t position() const { return position_; }
 
-    // Where in the tensor the next byte is, and how many follow it there without a break. Not at the end.
+    // The offset of the next byte in the tensor. Must not be called at the end.
     std::int64_t source_position() const { return run_start_ + run_position_; }
+    // The number of bytes from there to the end of the run. Must not be called at the end.
     std::int64_t run_remaining_bytes() const { return plan_->run_bytes_ - run_position_; }
 
-    // The next run, cut at `max_bytes` (at least 1). Must not be called at the end.
+    // Returns the next run and moves past it. Cuts it at `max_bytes`, which must be at least 1. Must not be called at
+    // the end.
     Run Next(std::int64_t max_bytes);
 
-    // Copies the next `destination.size()` bytes of the result, at most remaining_bytes(). `source` is the whole
-    // tensor.
+    // Copies the next `destination.size()` bytes of the result, at most remaining_bytes(), and moves past them.
+    // `source` is the data of the whole tensor.
     void Gather(std::span<const std::byte> source, std::span<std::byte> destination);
 
    private:
@@ -72,7 +77,7 @@ class SlicePlan {
   };
 
  private:
-  // A dimension that could not be merged into the run or into its neighbour, outermost first.
+  // A dimension, or several merged ones, that is not part of the run.
   struct Loop {
     std::int64_t count = 0;
     std::int64_t stride_bytes = 0;
@@ -84,7 +89,7 @@ class SlicePlan {
   std::int64_t size_bytes_ = 0;
   std::int64_t run_bytes_ = 0;
   std::int64_t base_offset_ = 0;
-  std::vector<Loop> loops_;
+  std::vector<Loop> loops_;  // outermost first
 };
 
 }  // namespace tensorferry

@@ -10,7 +10,7 @@
 
 namespace tensorferry {
 
-// What is known of a tensor without its data.
+// The description of a tensor, without its data.
 struct TensorInfo {
   std::string name;
   Dtype dtype = Dtype::kU8;
@@ -18,8 +18,9 @@ struct TensorInfo {
   std::vector<std::int64_t> shape;
   // The size of the data.
   std::int64_t size_bytes = 0;
-  // The file of the model that holds the tensor, and where in it the data begins.
+  // The name of the model's file that holds the tensor.
   std::string file;
+  // The offset of the data from the beginning of that file.
   std::int64_t file_offset = 0;
 };
 

@@ -2,7 +2,7 @@
 #ifndef TENSORFERRY_VERSION_H_
 #define TENSORFERRY_VERSION_H_
 
-// The version of the headers that a program was compiled with. CMake reads it here, too.
+// The version of these headers. CMakeLists.txt reads the version of the project from this line.
 #define TENSORFERRY_VERSION "0.1.0"
 
 #endif  // TENSORFERRY_VERSION_H_

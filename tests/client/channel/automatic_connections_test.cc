@@ -19,7 +19,7 @@ TEST(AutomaticConnectionsTest, SmallFetchUsesOne) {
   }
 }
 
-TEST(AutomaticConnectionsTest, LargeFetchUsesMoreWithMoreCoresUpToTheMost) {
+TEST(AutomaticConnectionsTest, LargeFetchUsesMoreWithMoreCoresUpToTheLimit) {
   for (const bool encrypted : {false, true}) {
     int last = 1;
     for (int cores = 1; cores <= 256; ++cores) {

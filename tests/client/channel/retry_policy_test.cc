@@ -26,7 +26,7 @@ std::optional<absl::Duration> DelayAfter(const absl::Status& status, const Failu
   return RetryPolicy(options).DelayAfter(status, history, random);
 }
 
-TEST(RetryPolicyTest, DelayThatTheServerAsksForIsWaitedOnTopButNotBeyondTheTimeThereIs) {
+TEST(RetryPolicyTest, DelayOfTheServerIsAddedUpToTheEndOfTheBudget) {
   const auto refused = [](absl::Duration delay) {
     return wire::WithRetryDelay(absl::ResourceExhaustedError("too many streams"), delay);
   };
@@ -36,10 +36,10 @@ TEST(RetryPolicyTest, DelayThatTheServerAsksForIsWaitedOnTopButNotBeyondTheTimeT
   EXPECT_THAT(DelayAfter(refused(absl::Hours(9)), {.failures = 2, .elapsed = absl::Seconds(59)}),
               Optional(absl::Seconds(1)));
   EXPECT_EQ(DelayAfter(wire::WithRetryDelay(absl::AbortedError(""), absl::Seconds(1)), {.failures = 1}), std::nullopt)
-      << "what cannot succeed is not tried again, whatever the server says";
+      << "a final error is not retried, even if the server gives a delay";
 }
 
-TEST(RetryPolicyTest, OnlyWhatMayPassIsTriedAgain) {
+TEST(RetryPolicyTest, OnlyErrorsThatMayBeTemporaryAreRetried) {
   struct Case {
     absl::Status status;
     bool retryable;
@@ -73,7 +73,7 @@ TEST(RetryPolicyTest, OnlyWhatMayPassIsTriedAgain) {
   }
 }
 
-TEST(RetryPolicyTest, WaitsGrowFromNothingToALimitThatDoublesUpToTheCap) {
+TEST(RetryPolicyTest, DelayIsRandomUpToALimitThatDoublesUpToTheMaximum) {
   const absl::Status status = absl::UnavailableError("");
   const RetryOptions patient{.max_attempts = std::numeric_limits<int>::max()};
   const int kLimitsMs[] = {100, 200, 400, 800, 1600, 3200, 5000, 5000};
@@ -89,11 +89,26 @@ TEST(RetryPolicyTest, WaitsGrowFromNothingToALimitThatDoublesUpToTheCap) {
   }
 }
 
+// A server may take the whole of `max_time_without_progress` to restart.
+TEST(RetryPolicyTest, DefaultAttemptsLastUntilTheTimeEnds) {
+  absl::Duration elapsed = absl::ZeroDuration();
+  int failures = 1;
+  // Even if most delays are short.
+  for (; elapsed < absl::Seconds(60); ++failures) {
+    const std::optional<absl::Duration> delay =
+        DelayAfter(absl::UnavailableError(""), {.failures = failures, .elapsed = elapsed}, 0.2);
+    ASSERT_TRUE(delay.has_value()) << failures << " failures in " << elapsed;
+    elapsed += *delay;
+  }
+  EXPECT_GT(failures, 20);
+}
+
 TEST(RetryPolicyTest, BudgetsEnd) {
+  const RetryOptions options{.max_attempts = 8};
   const absl::Status away = absl::UnavailableError("");
   const absl::Status broken = absl::DataLossError("");
-  EXPECT_TRUE(DelayAfter(away, {.failures = 7}).has_value());
-  EXPECT_FALSE(DelayAfter(away, {.failures = 8}).has_value());
+  EXPECT_TRUE(DelayAfter(away, {.failures = 7}, 0.5, options).has_value());
+  EXPECT_FALSE(DelayAfter(away, {.failures = 8}, 0.5, options).has_value());
   EXPECT_FALSE(DelayAfter(away, {.failures = 1}, 0.5, {.max_attempts = 1}).has_value());
 
   EXPECT_TRUE(DelayAfter(broken, {.failures = 2, .data_losses = 2}).has_value());
@@ -103,7 +118,7 @@ TEST(RetryPolicyTest, BudgetsEnd) {
   EXPECT_FALSE(DelayAfter(away, {.failures = 2, .elapsed = absl::Seconds(60)}).has_value());
   EXPECT_THAT(DelayAfter(away, {.failures = 7, .elapsed = absl::Milliseconds(59'999)}, kAlmostOne),
               Optional(absl::Milliseconds(1)))
-      << "the last attempt comes when the time is over";
+      << "the last attempt is made when the time ends";
 }
 
 TEST(RetryPolicyTest, OptionsOutOfRangeAreNamed) {
@@ -116,7 +131,7 @@ TEST(RetryPolicyTest, OptionsOutOfRangeAreNamed) {
   EXPECT_THAT(RetryPolicy::Validate({.initial_delay = -absl::Seconds(1)}), StatusIs(invalid));
 }
 
-// A world whose time passes only in sleep and when it is told to.
+// A clock that advances only in sleep, and when a test advances it.
 class RetryLoopTest : public ::testing::Test {
  protected:
   RetryLoop Loop(absl::Time deadline = absl::InfiniteFuture()) {
@@ -129,7 +144,7 @@ class RetryLoopTest : public ::testing::Test {
   std::vector<absl::Duration> slept_;
   std::vector<absl::Duration> reported_;
   const absl::Status away_ = absl::UnavailableError("away");
-  const Retry retry_{.policy = RetryPolicy({}),
+  const Retry retry_{.policy = RetryPolicy({.max_attempts = 8}),
                      .environment = {.now = [this] { return now_; },
                                      .sleep =
                                          [this](absl::Duration duration, const std::stop_token&) {
@@ -139,13 +154,22 @@ class RetryLoopTest : public ::testing::Test {
                                      .random = [] { return 0.5; }}};
 };
 
-TEST_F(RetryLoopTest, GivesUpAfterTheLastAttemptAndSaysSo) {
+TEST_F(RetryLoopTest, GivesUpAfterTheLastAttemptAndReportsTheirNumber) {
   RetryLoop loop = Loop();
   for (int i = 0; i < 7; ++i) TF_ASSERT_OK(loop.WaitAfter(away_));
   EXPECT_EQ(reported_, slept_);
   EXPECT_EQ(slept_.back(), absl::Milliseconds(2500));
-  EXPECT_THAT(loop.WaitAfter(away_), StatusIs(absl::StatusCode::kUnavailable, "away (after 8 attempts in 5.6s)"));
+  EXPECT_THAT(loop.WaitAfter(away_), StatusIs(absl::StatusCode::kUnavailable, "away (after 8 attempts in 5.7 s)"));
   EXPECT_EQ(slept_.size(), 7U);
+}
+
+TEST_F(RetryLoopTest, TimeOfQuickFailuresIsNeverZero) {
+  const Retry quick{.policy = RetryPolicy({.max_attempts = 2, .initial_delay = absl::ZeroDuration()}),
+                    .environment = retry_.environment};
+  RetryLoop loop(quick, absl::InfiniteFuture(), stop_.get_token(), {});
+  TF_ASSERT_OK(loop.WaitAfter(away_));
+  EXPECT_THAT(loop.WaitAfter(away_),
+              StatusIs(absl::StatusCode::kUnavailable, "away (after 2 attempts in less than a second)"));
 }
 
 TEST_F(RetryLoopTest, ProgressRenewsTheBudget) {
@@ -155,7 +179,7 @@ TEST_F(RetryLoopTest, ProgressRenewsTheBudget) {
     loop.MadeProgress();
   }
   TF_ASSERT_OK(loop.WaitAfter(away_));
-  EXPECT_EQ(slept_.back(), absl::Milliseconds(50)) << "the wait begins anew, too";
+  EXPECT_EQ(slept_.back(), absl::Milliseconds(50)) << "the delay starts from the beginning, too";
 }
 
 TEST_F(RetryLoopTest, TimeThatPassesInAttemptsCounts) {
@@ -165,24 +189,24 @@ TEST_F(RetryLoopTest, TimeThatPassesInAttemptsCounts) {
   EXPECT_THAT(loop.WaitAfter(away_), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("after 2 attempts")));
 }
 
-TEST_F(RetryLoopTest, PermanentErrorStaysAsItIs) {
+TEST_F(RetryLoopTest, FinalErrorIsReturnedUnchanged) {
   EXPECT_EQ(Loop().WaitAfter(absl::NotFoundError("none")), absl::NotFoundError("none"));
   EXPECT_TRUE(slept_.empty());
   EXPECT_TRUE(reported_.empty());
 }
 
-TEST_F(RetryLoopTest, DeadlineEndsTheWait) {
+TEST_F(RetryLoopTest, DeadlineEndsTheDelay) {
   RetryLoop loop = Loop(now_ + absl::Milliseconds(30));
   EXPECT_THAT(loop.WaitAfter(away_), StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("away")));
   EXPECT_EQ(slept_, std::vector{absl::Milliseconds(30)});
 }
 
-TEST_F(RetryLoopTest, StopEndsTheWait) {
+TEST_F(RetryLoopTest, StopEndsTheDelay) {
   RetryLoop loop = Loop();
   stop_.request_stop();
   EXPECT_THAT(loop.WaitAfter(away_), StatusIs(absl::StatusCode::kCancelled));
   EXPECT_TRUE(slept_.empty());
-  // The real sleep, too.
+  // The real sleep ends as well.
   const absl::Time begin = absl::Now();
   RetryEnvironment::SleepUnlessStopped(absl::Hours(1), stop_.get_token());
   EXPECT_LT(absl::Now() - begin, absl::Minutes(1));

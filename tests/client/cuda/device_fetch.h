@@ -23,15 +23,15 @@ struct DeviceRead {
 // value, so that a byte in the wrong place is found.
 class DeviceReads {
  public:
-  // `gaps`: the number of bytes to skip before each read, in turn. Unless `filled`, the bytes around the reads have any
-  // value.
+  // `gaps`: the numbers of bytes to skip before the reads, in turn. Unless `filled`, the bytes around the reads are
+  // undefined.
   static absl::StatusOr<DeviceReads> Create(const CudaDevice& device, std::vector<DeviceRead> reads,
                                             const std::vector<std::int64_t>& gaps, bool filled = true);
 
   // The reads to fetch.
   const std::vector<Read>& reads() const { return fetched_; }
 
-  // Reads everything back. Errors: DATA_LOSS: a byte of a read is wrong, or another byte changed; the message names it.
+  // Reads everything back. Errors: DATA_LOSS: a byte of a read is wrong, or a byte around the reads changed.
   absl::Status Check(const CudaDevice& device) const;
 
  private:

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// device_get MODEL TENSOR --server ADDRESS --device cuda:N [--slice SLICE] [--connections N]: fetches a tensor into the
-// memory of a GPU, reads it back by the driver's own function, and writes the bytes to stdout. For tests.
+// Fetches a tensor into the memory of a GPU, reads it back with the driver's own function, and writes the bytes to
+// stdout. For tests. Usage:
+//   device_get MODEL TENSOR --server ADDRESS --device cuda:N [--slice SLICE] [--connections N]
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <iostream>
@@ -55,7 +56,8 @@ absl::StatusOr<std::string> Get(const Options& options) {
 
 int Run(int argc, char** argv) {
   Options options;
-  CLI::App program("Fetches a tensor into the memory of a GPU, and writes what is there to stdout", "device_get");
+  CLI::App program("Fetches a tensor into the memory of a GPU, and writes the bytes of that memory to stdout",
+                   "device_get");
   program.add_option("MODEL", options.model)->required();
   program.add_option("TENSOR", options.tensor)->required();
   program.add_option("--server", options.server)->required();

@@ -16,10 +16,10 @@ namespace tensorferry::test {
 // Opens a destination's sink, as a fetch does.
 absl::StatusOr<std::unique_ptr<Sink>> OpenSink(const Destination& destination);
 
-// Writes `bytes` to a destination by the calls that a fetch makes, without a server.
+// Writes `bytes` to a destination with the calls of a fetch, without a server.
 absl::Status Fill(const Destination& destination, const std::string& bytes);
 
-// Copies device memory to the host by the driver's own function, which only tests use.
+// Copies device memory to the host with the driver's own function, which only tests use.
 absl::StatusOr<std::string> ReadBack(const CudaDevice& device, const void* memory, std::int64_t size_bytes);
 
 }  // namespace tensorferry::test

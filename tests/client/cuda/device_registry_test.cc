@@ -44,14 +44,14 @@ TEST_F(DeviceRegistryTest, SecondOpenSharesTheStagingBuffersOfTheFirst) {
   EXPECT_EQ(Allocations(), 1);
   EXPECT_EQ(fake_.pinned_bytes(), kPinnedBytes);
   EXPECT_EQ(fake_.holdings().streams, 1);
-  // Memory of one is memory of the other.
+  // Memory of the first is memory of the second.
   TF_ASSERT_OK_AND_ASSIGN(const CudaMemory memory, first.Allocate(5));
   TF_ASSERT_OK(test::Fill(second.Span(memory.data(), 5), "bytes"));
   TF_ASSERT_OK_AND_ASSIGN(const std::string got, test::ReadBack(first, memory.data(), 5));
   EXPECT_EQ(got, "bytes");
 }
 
-TEST_F(DeviceRegistryTest, EachDeviceHasBuffersOfItsOwn) {
+TEST_F(DeviceRegistryTest, EachDeviceHasItsOwnBuffers) {
   TF_ASSERT_OK_AND_ASSIGN(const CudaDevice first, CudaDevice::Open(0, kOptions));
   TF_ASSERT_OK_AND_ASSIGN(const CudaDevice second, CudaDevice::Open(1));
   EXPECT_EQ(Allocations(), 2);
@@ -68,7 +68,7 @@ TEST_F(DeviceRegistryTest, OtherOptionsAreRefusedWhileTheDeviceIsOpen) {
   EXPECT_THAT(CudaDevice::Open(0), StatusIs(absl::StatusCode::kInvalidArgument));
   TF_EXPECT_OK(CudaDevice::Open(0, kOptions));
   EXPECT_EQ(Allocations(), 1);
-  // The last copy is gone: other options are welcome.
+  // The last copy is destroyed, so that other options are valid.
   device = absl::UnknownError("closed");
   EXPECT_EQ(fake_.pinned_bytes(), 0);
   TF_ASSERT_OK_AND_ASSIGN(const CudaDevice other, CudaDevice::Open(0));

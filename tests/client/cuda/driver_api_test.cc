@@ -85,14 +85,14 @@ SAME_VALUE(CU_POINTER_ATTRIBUTE_RANGE_START_ADDR)
 SAME_VALUE(CU_POINTER_ATTRIBUTE_RANGE_SIZE)
 SAME_VALUE(CU_STREAM_NON_BLOCKING)
 
-// cuda.h makes cuMemAlloc stand for cuMemAlloc_v2. The symbol cuMemAlloc is an older function with other parameters.
+// cuda.h defines cuMemAlloc as cuMemAlloc_v2. The symbol cuMemAlloc is an older function with other parameters.
 #define TEXT_OF(...) #__VA_ARGS__
 #define EXPANDED(name) TEXT_OF(name)
 #define SAME_FUNCTION(name, ...)                                                                               \
   static_assert(std::is_same_v<Ours<decltype(::name)>, CUresult(__VA_ARGS__)>, #name " has other parameters"); \
   static_assert(std::string_view(#name) == EXPANDED(name), #name " is the symbol of an older version");
 TENSORFERRY_CUDA_FUNCTIONS(SAME_FUNCTION)
-// The one that only the tests call.
+// The function that only the tests call.
 SAME_FUNCTION(cuMemcpyDtoH_v2, void* to, CUdeviceptr from, std::size_t size)
 
 TEST(DriverApiTest, DefaultStreamsAreThoseOfCudaH) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every single call of the driver fails once. The result is always the right bytes or an error, and nothing leaks.
+// Makes every call of the driver fail once. The result is always the right bytes or an error, and nothing leaks.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -60,7 +60,7 @@ class FaultTest : public ::testing::Test {
     return plan;
   }
 
-  // Fills destinations by a fetch from the server, or by the same calls without a server, which is faster.
+  // Fills destinations with a fetch from the server, or with the same calls without a server, which is faster.
   enum class By { kFetch, kHand };
 
   absl::Status Fill(const DeviceReads& reads, const Plan& plan, By by) const {
@@ -158,7 +158,7 @@ class FaultTest : public ::testing::Test {
       survived_ += failed;
       return;
     }
-    // The fault is over: a second attempt succeeds, on the same device if there is one.
+    // Without the fault, a second attempt succeeds, on the same device if it was opened.
     ASSERT_EQ(failed, 1) << status;
     if (!device.ok()) device = Open();
     TF_ASSERT_OK(device);

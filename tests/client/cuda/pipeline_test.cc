@@ -95,7 +95,7 @@ TEST_F(PipelineTest, ManySmallTensorsShareBuffersAndCopies) {
   const int before = fake_.calls()["cuMemcpyHtoDAsync_v2"];
   TF_ASSERT_OK(Fetch(adjacent));
   const int copies = fake_.calls()["cuMemcpyHtoDAsync_v2"] - before;
-  // 51 KB of 500 tensors that are adjacent in the buffer and on the device. A buffer takes 128 parts at most.
+  // 500 tensors of 51 KB in all are adjacent in the buffer and on the device. A buffer takes at most 128 parts.
   EXPECT_LE(copies, 8);
   TF_EXPECT_OK(adjacent.Check(*device_));
 
@@ -195,7 +195,7 @@ TEST_F(PipelineTest, MemoryAndStreamsOfAnotherDeviceAreRefused) {
   EXPECT_EQ(driver->cuDevicePrimaryCtxRelease_v2(1), cuda::CUDA_SUCCESS);
 }
 
-TEST_F(PipelineTest, OutOfMemorySaysHowMuchThereIs) {
+TEST_F(PipelineTest, OutOfMemoryNamesTheFreeBytes) {
   fake_.SetDeviceBytes(1'000'000);
   EXPECT_THAT(device_->Allocate(1'000'001),
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("1000000 of 1000000 bytes are free")));
@@ -204,7 +204,7 @@ TEST_F(PipelineTest, OutOfMemorySaysHowMuchThereIs) {
                                             HasSubstr("cannot pin 4 staging buffers of 4194304 bytes")));
 }
 
-// The large tensor fills all buffers, the small one waits in Finish.
+// The large tensor fills all buffers. The small one waits in Finish.
 TEST_F(PipelineTest, StuckDeviceBlocksNoFetchBeyondItsDeadline) {
   for (const char* tensor : {"large", "small"}) {
     const DeviceReads reads = Place({Whole(tensor)});
@@ -212,7 +212,7 @@ TEST_F(PipelineTest, StuckDeviceBlocksNoFetchBeyondItsDeadline) {
     EXPECT_THAT(FetchWithin(absl::Milliseconds(300), reads), StatusIs(absl::StatusCode::kDeadlineExceeded));
     // gRPC's threads are not blocked.
     TF_EXPECT_OK(client_.ListTensors(test::ServedModel::kName));
-    // Pending copies of the first fetch must not overwrite a later one, which so waits for them.
+    // Pending copies of the first fetch must not overwrite the bytes of a later one, which waits for them.
     EXPECT_THAT(FetchWithin(absl::Milliseconds(50), reads), StatusIs(absl::StatusCode::kDeadlineExceeded));
     fake_.SetStuck(false);
     TF_ASSERT_OK(Fetch(reads));

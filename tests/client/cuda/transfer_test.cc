@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The copies of a fetch: which of them are joined, and the end of a fetch when the driver fails while some are pending.
-// Makes the calls of a fetch, without a server.
+// The copies of a fetch: the parts that share a copy, and the end of a fetch when the driver fails while copies are
+// pending. Makes the calls of a fetch, without a server.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -118,7 +118,7 @@ TEST_F(TransferTest, FailureIsReportedWhenNoCopyIsPending) {
       pending = fake_.pending_copies();
     });
     while (!fake_.failed()) std::this_thread::yield();
-    // Gives a fetch that does not wait the time to fail the test.
+    // Gives a fetch that wrongly does not wait the time to end, with copies pending.
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     fake_.SetStuck(false);
     fetch.join();

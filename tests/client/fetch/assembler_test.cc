@@ -22,7 +22,7 @@ using ::testing::HasSubstr;
 
 constexpr auto kDataLoss = absl::StatusCode::kDataLoss;
 
-// A chunk in the making. What is said twice is there twice.
+// Builds a chunk. Repeated calls add repeated fields.
 class ChunkOf {
  public:
   ChunkOf&& Header(std::string generation, std::int64_t reads) && {
@@ -63,7 +63,7 @@ class ChunkOf {
     return std::move(*this);
   }
 
-  // Whose checksum does not match.
+  // Makes the checksum wrong.
   ChunkOf&& Damaged() && {
     damage_ = 1;
     return std::move(*this);
@@ -84,7 +84,7 @@ class ChunkOf {
 
 class AssemblerTest : public ::testing::Test {
  protected:
-  // Two tensors of bytes, "a" of 4 and "b" of 6, of which bytes [2, 6) of "b" are missing.
+  // Returns the parts of two tensors: all 4 bytes of "a", and bytes [2, 6) of the 6 bytes of "b".
   std::vector<ExpectedPart> Parts() {
     return {{.name = "a", .begin = 0, .end = 4, .result_bytes = 4, .memory = to_a_},
             {.name = "b", .begin = 2, .end = 6, .result_bytes = 6, .memory = to_b_}};
@@ -101,7 +101,7 @@ class AssemblerTest : public ::testing::Test {
   Assembler assembler_{Parts(), "", ""};
 };
 
-TEST_F(AssemblerTest, PutsBytesWhereTheyBelong) {
+TEST_F(AssemblerTest, PutsBytesIntoTheirPlaces) {
   TF_ASSERT_OK(Add(Announcement().Data(1, 2, "cd").Data(0, 0, "w")));
   TF_ASSERT_OK(Add(ChunkOf().Data(0, 1, "xyz").Data(1, 4, "ef")));
   TF_EXPECT_OK(assembler_.Complete());
@@ -112,7 +112,7 @@ TEST_F(AssemblerTest, PutsBytesWhereTheyBelong) {
   EXPECT_THAT(assembler_.results()[1].shape, ElementsAre(2, 3));
 }
 
-// Takes no bytes before they were checked.
+// Records the bytes that are written to it, which must have been verified.
 class CheckedSink final : public Sink {
  public:
   explicit CheckedSink(std::string& bytes) : bytes_(bytes) {}
@@ -128,7 +128,7 @@ class CheckedSink final : public Sink {
   std::string& bytes_;
 };
 
-TEST_F(AssemblerTest, WhatDoesNotMatchItsChecksumIsMissingStill) {
+TEST_F(AssemblerTest, ChunkWithAWrongChecksumIsStillMissing) {
   TF_ASSERT_OK(Add(Announcement().Data(0, 0, "w")));
   EXPECT_THAT(Add(ChunkOf().Data(0, 1, "??").Data(1, 2, "????").Damaged()),
               StatusIs(kDataLoss, HasSubstr("checksum mismatch")));
@@ -145,7 +145,7 @@ TEST_F(AssemblerTest, WhatDoesNotMatchItsChecksumIsMissingStill) {
   EXPECT_EQ(b_, "..cdef");
 }
 
-TEST_F(AssemblerTest, WhatWasBesideABrokenSegmentIsMissingStill) {
+TEST_F(AssemblerTest, SegmentNextToABrokenOneIsStillMissing) {
   TF_ASSERT_OK(Add(Announcement()));
   EXPECT_THAT(Add(ChunkOf().Data(1, 2, "cd").Data(0, 1, "x")), StatusIs(kDataLoss, HasSubstr("are missing")));
   EXPECT_EQ(assembler_.received_bytes(), 0);
@@ -187,7 +187,7 @@ TEST_F(AssemblerTest, MissingResultIsNotComplete) {
 }
 
 TEST_F(AssemblerTest, DataBeforeTheHeaderIsRefused) {
-  EXPECT_THAT(Add(ChunkOf().Data(0, 0, "wxyz")), StatusIs(kDataLoss, HasSubstr("begin with a header")));
+  EXPECT_THAT(Add(ChunkOf().Data(0, 0, "wxyz")), StatusIs(kDataLoss, HasSubstr("begins without a header")));
 }
 
 TEST_F(AssemblerTest, SecondHeaderIsRefused) {
@@ -200,13 +200,13 @@ TEST_F(AssemblerTest, DataBeforeAllResultsIsRefused) {
               StatusIs(kDataLoss, HasSubstr("before all results")));
 }
 
-TEST_F(AssemblerTest, GapDuplicateExcessAndStrangersAreRefused) {
+TEST_F(AssemblerTest, GapDuplicateExcessAndUnknownReadsAreRefused) {
   const std::vector<std::pair<int, std::pair<int, std::string>>> kWrong = {
       {0, {1, "x"}},      // a gap
-      {1, {0, "ab"}},     // before what was asked for
-      {0, {0, "wxyz!"}},  // behind the end
-      {1, {2, "cdef!"}},  // behind the end
-      {2, {0, "w"}},      // a read that was not asked for
+      {1, {0, "ab"}},     // before the requested range
+      {0, {0, "wxyz!"}},  // beyond the end
+      {1, {2, "cdef!"}},  // beyond the end
+      {2, {0, "w"}},      // a read that was not requested
       {-1, {0, "w"}},     //
       {0, {-1, "w"}},     //
   };
@@ -220,10 +220,10 @@ TEST_F(AssemblerTest, GapDuplicateExcessAndStrangersAreRefused) {
 }
 
 TEST_F(AssemblerTest, WrongReadCountIsRefused) {
-  EXPECT_THAT(Add(ChunkOf().Header("g1", 3)), StatusIs(kDataLoss, HasSubstr("3 reads, 2 were requested")));
+  EXPECT_THAT(Add(ChunkOf().Header("g1", 3)), StatusIs(kDataLoss, HasSubstr("3 reads where 2 were requested")));
 }
 
-TEST_F(AssemblerTest, AnotherTensorThanAskedForIsRefused) {
+TEST_F(AssemblerTest, TensorThatWasNotRequestedIsRefused) {
   EXPECT_THAT(Add(ChunkOf().Header("g1", 2).Result("b", "U8", {4}, 4)), StatusIs(kDataLoss, HasSubstr("\"b\" where")));
 }
 
@@ -242,7 +242,7 @@ TEST_F(AssemblerTest, SizeThatShapeAndDtypeCannotHaveIsRefused) {
               StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("F31")));
 }
 
-TEST_F(AssemblerTest, AnotherGenerationThanDemandedIsAborted) {
+TEST_F(AssemblerTest, AnotherGenerationThanRequiredIsAborted) {
   Assembler assembler(Parts(), "g0", "");
   EXPECT_THAT(assembler.Add(Announcement().chunk()), StatusIs(absl::StatusCode::kAborted, HasSubstr("g0")));
 }
@@ -257,7 +257,7 @@ TEST_F(AssemblerTest, AnotherDigestThanRequiredIsAborted) {
               StatusIs(absl::StatusCode::kAborted, HasSubstr("p1")));
 }
 
-TEST_F(AssemblerTest, RunOfAFileGoesToTheStartOfItsDestination) {
+TEST_F(AssemblerTest, RangeOfAFileGoesToTheStartOfItsDestination) {
   Assembler assembler({{.name = "f", .is_file = true, .begin = 10, .end = 14, .memory = to_a_, .origin = 10}}, "",
                       "p1");
   TF_ASSERT_OK(
@@ -266,7 +266,7 @@ TEST_F(AssemblerTest, RunOfAFileGoesToTheStartOfItsDestination) {
   EXPECT_EQ(a_, "wxyz");
 }
 
-TEST_F(AssemblerTest, RangeBehindTheEndOfAFileIsTheCallersError) {
+TEST_F(AssemblerTest, RangeBeyondTheEndOfAFileIsTheCallersError) {
   Assembler assembler({{.name = "f", .is_file = true, .begin = 10, .end = 14, .memory = to_a_, .origin = 10}}, "", "");
   EXPECT_THAT(assembler.Add(ChunkOf().Header("g1", 1).Result("f", "", {13}, 13).chunk()),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("[10, 14) exceed \"f\" of 13 bytes")));
@@ -276,7 +276,7 @@ MATCHER_P3(Remains, part, begin, size_bytes, "") {
   return arg.part == static_cast<std::size_t>(part) && arg.begin == begin && arg.size_bytes == size_bytes;
 }
 
-TEST_F(AssemblerTest, StreamThatBrokeIsTakenUpAtTheFirstMissingByteOfEachPart) {
+TEST_F(AssemblerTest, StreamThatBrokeIsResumedAtTheFirstMissingByteOfEachPart) {
   TF_ASSERT_OK(Add(Announcement().Data(0, 0, "wx").Data(1, 2, "c")));
   EXPECT_EQ(assembler_.received_bytes(), 3);
   EXPECT_THAT(assembler_.Resume(), ElementsAre(Remains(0, 2, 2), Remains(1, 3, 3)));
@@ -301,7 +301,7 @@ TEST_F(AssemblerTest, ConfirmedPartIsNotRequestedAgain) {
   TF_ASSERT_OK(Add(Announcement().Data(0, 0, "wxyz").Data(1, 2, "c").Confirmed(4)));
   EXPECT_THAT(assembler_.TakeConfirmed(), ElementsAre(0U));
   EXPECT_THAT(assembler_.Resume(), ElementsAre(Remains(1, 3, 3)));
-  // Reads are counted as they were requested.
+  // The reads are numbered in the order of the new request.
   TF_ASSERT_OK(Add(ChunkOf().Header("g1", 1).Result("b", "U8", {2, 3}, 6).Data(0, 3, "def")));
   EXPECT_THAT(assembler_.TakeConfirmed(), ElementsAre());
   TF_ASSERT_OK(Add(ChunkOf().Confirmed(3)));
@@ -355,7 +355,7 @@ TEST_F(AssemblerTest, BytesOfAnotherInstanceMustBeComparedFirst) {
   EXPECT_TRUE(assembler_.done());
 }
 
-TEST_F(AssemblerTest, ChecksumsOfWhatArrivedAreThoseOfTheBytes) {
+TEST_F(AssemblerTest, ReceivedRangesHaveTheChecksumsOfTheirBytes) {
   TF_ASSERT_OK(Add(Announcement().Data(1, 2, "cd").Data(0, 0, "w")));
   TF_ASSERT_OK(Add(ChunkOf().Data(0, 1, "xy").Data(1, 4, "e")));
   EXPECT_THAT(Add(ChunkOf().Data(0, 3, "?").Damaged()), StatusIs(kDataLoss));
@@ -376,7 +376,7 @@ TEST_F(AssemblerTest, DeferredDestinationIsChosenWhenTheResultIsDescribed) {
     EXPECT_EQ(result.size_bytes, 4);
     return Destination(a_);
   };
-  // More than there is.
+  // A range that is longer than the result.
   Assembler assembler({{.name = "a", .begin = 0, .end = 100, .deferred = &choose}}, "", "");
   TF_ASSERT_OK(assembler.Add(ChunkOf().Header("g1", 1).Result("a", "U8", {4}, 4).Data(0, 0, "wx").chunk()));
   EXPECT_THAT(assembler.Resume(), ElementsAre(Remains(0, 2, 2)));
@@ -400,9 +400,8 @@ TEST_F(AssemblerTest, ConfirmationBringsNoData) {
   EXPECT_THAT(Add(Announcement().Data(0, 0, "wxyz")), StatusIs(kDataLoss));
 }
 
-TEST_F(AssemblerTest, StreamThatBrokeBeforeItsDataBeginsAnewOnTheSameGeneration) {
+TEST_F(AssemblerTest, StreamThatBrokeBeforeItsDataIsRequestedAgainOfTheSameGeneration) {
   TF_ASSERT_OK(Add(ChunkOf().Header("g1", 2).Result("a", "U8", {4}, 4)));
-  EXPECT_TRUE(assembler_.begun());
   EXPECT_THAT(assembler_.Resume(), ElementsAre(Remains(0, 0, 4), Remains(1, 2, 4)));
   EXPECT_THAT(Add(ChunkOf().Header("g2", 2)), StatusIs(absl::StatusCode::kAborted, HasSubstr("g2")));
 }
@@ -410,7 +409,8 @@ TEST_F(AssemblerTest, StreamThatBrokeBeforeItsDataBeginsAnewOnTheSameGeneration)
 TEST_F(AssemblerTest, AnotherDescriptionOrDigestThanBeforeIsRefused) {
   TF_ASSERT_OK(Add(Announcement().Data(0, 0, "wx")));
   assembler_.Resume();
-  EXPECT_THAT(Add(ChunkOf().Header("g1", 2).Result("a", "I8", {4}, 4)), StatusIs(kDataLoss, HasSubstr("before")));
+  EXPECT_THAT(Add(ChunkOf().Header("g1", 2).Result("a", "I8", {4}, 4)),
+              StatusIs(kDataLoss, HasSubstr("description of \"a\" changed")));
 
   Assembler file({{.name = "f", .is_file = true, .begin = 0, .end = 4, .memory = to_a_}}, "", "");
   TF_ASSERT_OK(file.Add(ChunkOf().Header("g1", 1).Digest("p1").Result("f", "", {4}, 4).Data(0, 0, "w").chunk()));

@@ -32,10 +32,10 @@ constexpr auto kAborted = absl::StatusCode::kAborted;
 
 std::uint32_t Crc(std::string_view data) { return Crc32c(test::AsBytes(data)); }
 
-// The heads of a stream's chunks: a chunk of checksums has nothing else.
+// The heads of a stream's chunks. A chunk of checksums has no data.
 using Stream = std::vector<v1::Chunk>;
 
-// Bytes that have arrived: of each part those from `begin` on.
+// The bytes of each part that have arrived, from `begin` on.
 struct Arrived {
   std::int64_t begin = 0;
   std::string bytes;
@@ -44,7 +44,7 @@ struct Arrived {
 std::vector<ReceivedRange> Received(const std::vector<Arrived>& arrived) {
   std::vector<ReceivedRange> ranges;
   for (const Arrived& range : arrived) {
-    // Reads are counted by their place in the request, whatever the parts are.
+    // A read is numbered by its place in the request, which is independent of its part.
     ranges.push_back({.part = 7 * ranges.size() + 3,
                       .begin = range.begin,
                       .size_bytes = static_cast<std::int64_t>(range.bytes.size()),
@@ -68,7 +68,7 @@ void AddSegment(v1::Chunk& chunk, std::int64_t read, std::int64_t offset, std::i
   segment.set_size_bytes(size_bytes);
 }
 
-// A chunk whose segments are (read, offset, bytes), with its checksum.
+// Returns a chunk of these segments (read, offset, bytes), with its checksum.
 v1::Chunk ChunkOf(const std::vector<std::tuple<std::int64_t, std::int64_t, std::string_view>>& segments) {
   v1::Chunk chunk;
   std::string data;
@@ -95,8 +95,8 @@ absl::Status Compare(const std::vector<ReceivedRange>& received, const Stream& s
   return comparison.Complete();
 }
 
-// The stream of a server that has `bytes` at `arrived`, in the order of its files: cut anywhere into segments and
-// chunks, of which some are about several reads.
+// Returns the stream of a server that has `bytes` at `arrived`, in the order of its files. It is divided into segments
+// and chunks at random, some of which contain several reads.
 Stream RandomStream(test::Random& random, const std::vector<Arrived>& arrived, std::int64_t max_bytes) {
   std::vector<std::size_t> order(arrived.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -136,7 +136,7 @@ std::vector<Arrived> RandomRanges(test::Random& random, std::int64_t max_ranges,
   return arrived;
 }
 
-TEST(ChecksumComparisonTest, EqualBytesAgreeHoweverTheyAreCut) {
+TEST(ChecksumComparisonTest, EqualBytesAgreeHoweverTheyAreDivided) {
   test::Random random;
   for (int round = 0; round < 500; ++round) {
     const std::int64_t max_bytes = random.OneIn(20) ? 50'000 : 50;
@@ -145,7 +145,7 @@ TEST(ChecksumComparisonTest, EqualBytesAgreeHoweverTheyAreCut) {
   }
 }
 
-TEST(ChecksumComparisonTest, OneOtherByteAnywhereIsAborted) {
+TEST(ChecksumComparisonTest, OneDifferentByteAnywhereIsAborted) {
   test::Random random;
   for (int round = 0; round < 50; ++round) {
     const std::vector<Arrived> arrived = RandomRanges(random, 5, 20);
@@ -190,7 +190,7 @@ TEST(ChecksumComparisonTest, OtherChecksumsOnEitherSideAreAborted) {
 }
 
 TEST(ChecksumComparisonTest, HugeRangesAreCompared) {
-  // Zeros: their checksums are computed from each other.
+  // The checksum of zeros can be computed without the bytes.
   const std::int64_t size = std::int64_t{1} << 40;
   std::uint32_t zeros = Crc(std::string(1, '\0'));
   for (std::int64_t known = 1; known < size; known *= 2) zeros = Crc32cCombine(zeros, zeros, known);
@@ -216,7 +216,7 @@ TEST(ChecksumComparisonTest, AnotherNumberOfReadsIsDataLoss) {
   }
 }
 
-TEST(ChecksumComparisonTest, HeaderThatIsNotInTheFirstMessageAloneIsDataLoss) {
+TEST(ChecksumComparisonTest, HeaderThatIsNotInTheFirstMessageOnlyIsDataLoss) {
   const std::vector<Arrived> arrived = {{0, "abcd"}};
   const v1::Chunk all = ChunkOf({{0, 0, "abcd"}});
   TF_EXPECT_OK(Compare(Received(arrived), {Header(1), all}));
@@ -241,7 +241,7 @@ TEST(ChecksumComparisonTest, StreamThatEndsEarlyIsDataLoss) {
   EXPECT_THAT(Compare(Received(arrived), {}), StatusIs(kDataLoss, HasSubstr("missing")));
 }
 
-// Each case is the segments of one stream, about bytes [2, 6) of read 0 and [0, 8) of read 1.
+// Each case is the segments of one stream, for bytes [2, 6) of read 0 and [0, 8) of read 1.
 TEST(ChecksumComparisonTest, SegmentsThatDoNotFollowEachOtherAreDataLoss) {
   constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
   constexpr std::int64_t kMin = std::numeric_limits<std::int64_t>::min();
@@ -270,7 +270,7 @@ TEST(ChecksumComparisonTest, SegmentsThatDoNotFollowEachOtherAreDataLoss) {
       {"the smallest offset", {{0, kMin, 4}}},
   };
   for (const auto& [what, segments] : wrong) {
-    // All in one chunk, or each in one.
+    // All segments in one chunk, or each in its own.
     Stream one = {Header(2)};
     Stream many = {Header(2)};
     for (const auto& [read, offset, size] : segments) {
@@ -284,7 +284,7 @@ TEST(ChecksumComparisonTest, SegmentsThatDoNotFollowEachOtherAreDataLoss) {
   }
 }
 
-TEST(ChecksumComparisonTest, ResultsAndConfirmationsAreNoMatter) {
+TEST(ChecksumComparisonTest, ResultsAndConfirmationsAreIgnored) {
   Stream stream = {Header(1), {}, ChunkOf({{0, 5, "ab"}}), {}, ChunkOf({{0, 7, "cd"}}), {}};
   stream[1].add_results()->set_name("a");
   stream[3].set_confirmed_size_bytes(2);

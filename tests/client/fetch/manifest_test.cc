@@ -26,7 +26,7 @@ using ::testing::HasSubstr;
 constexpr auto kDataLoss = absl::StatusCode::kDataLoss;
 constexpr std::int64_t kBlock = FileManifest::kBlockBytes;
 
-// The heads of a stream's chunks: a chunk of checksums has nothing else.
+// The heads of a stream's chunks. A chunk of checksums has no data.
 using Stream = std::vector<v1::Chunk>;
 
 void AddSegment(v1::Chunk& chunk, std::int64_t offset, std::int64_t size_bytes, std::int64_t read_index = 0) {
@@ -36,12 +36,12 @@ void AddSegment(v1::Chunk& chunk, std::int64_t offset, std::int64_t size_bytes, 
   segment.set_size_bytes(size_bytes);
 }
 
-// A file of `size_bytes`, whose blocks have these checksums.
+// Returns the manifest of a file of `size_bytes` whose blocks have these checksums.
 FileManifest ManifestOf(std::int64_t size_bytes, std::vector<std::uint32_t> checksums) {
   return {.name = "m.safetensors", .digest = "d1", .size_bytes = size_bytes, .block_crc32c = std::move(checksums)};
 }
 
-// The stream of a file, as a server sends it.
+// Returns the stream of a file as a server sends it.
 Stream StreamOf(const FileManifest& manifest) {
   Stream stream(1);
   stream[0].mutable_header()->set_generation("g1");
@@ -71,7 +71,7 @@ absl::StatusOr<FileManifest> Build(const Stream& stream) {
   return std::move(builder).Complete();
 }
 
-// Of a file of three blocks, the last of them short.
+// A file of three blocks, the last of which is short.
 const FileManifest kThreeBlocks = ManifestOf(2 * kBlock + 5, {11, 0, 33});
 
 TEST(ManifestBuilderTest, FilesOfAllSizesHaveTheirBlocksChecksums) {
@@ -115,10 +115,10 @@ TEST(ManifestBuilderTest, StreamThatEndsEarlyIsDataLoss) {
   Stream without_result = {whole[0]};
   without_result[0].clear_results();
   without_result[0].clear_segments();
-  EXPECT_THAT(Build(without_result), StatusIs(kDataLoss, HasSubstr("no file")));
+  EXPECT_THAT(Build(without_result), StatusIs(kDataLoss, HasSubstr("describes no file")));
 }
 
-TEST(ManifestBuilderTest, HeaderThatIsNotInTheFirstMessageAloneIsDataLoss) {
+TEST(ManifestBuilderTest, HeaderThatIsNotInTheFirstMessageOnlyIsDataLoss) {
   Stream without = StreamOf(kThreeBlocks);
   without[0].clear_header();
   EXPECT_THAT(Build(without), StatusIs(kDataLoss, HasSubstr("header")));
@@ -137,12 +137,12 @@ TEST(ManifestBuilderTest, SeveralFilesOrOneOfNegativeSizeAreDataLoss) {
   for (std::size_t i = 0; i < 3; ++i) {
     Stream stream = StreamOf(kThreeBlocks);
     *stream[i].add_results() = stream[0].results(0);
-    EXPECT_THAT(Build(stream), StatusIs(kDataLoss, HasSubstr("not of one file"))) << i;
+    EXPECT_THAT(Build(stream), StatusIs(kDataLoss, HasSubstr("must describe one file"))) << i;
   }
   for (const std::int64_t size : {std::int64_t{-1}, std::numeric_limits<std::int64_t>::min()}) {
     Stream stream = StreamOf(kThreeBlocks);
     stream[0].mutable_results(0)->set_size_bytes(size);
-    EXPECT_THAT(Build(stream), StatusIs(kDataLoss, HasSubstr("not of one file"))) << size;
+    EXPECT_THAT(Build(stream), StatusIs(kDataLoss, HasSubstr("must describe one file"))) << size;
     Stream without_blocks = {stream[0]};
     without_blocks[0].clear_segments();
     EXPECT_THAT(Build(without_blocks), StatusIs(kDataLoss)) << size;
@@ -177,17 +177,17 @@ TEST(ManifestBuilderTest, BlocksOutOfOrderMissingOrTwiceAreDataLoss) {
 
 TEST(ManifestBuilderTest, ChunkThatIsNotOneBlockIsDataLoss) {
   const std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
-  // The read, the offset and the size that replace those of a block.
+  // Each case replaces the read, the offset and the size of one block.
   const std::vector<std::tuple<std::size_t, std::int64_t, std::int64_t, std::int64_t>> wrong = {
       {0, 0, 0, kBlock - 1},       // short
       {0, 0, 0, kBlock + 1},       // long
       {0, 0, 0, 2 * kBlock + 5},   // all at once
       {0, 0, 1, kBlock - 1},       // not from its beginning
-      {0, 1, 0, kBlock},           // of another read
+      {0, 1, 0, kBlock},           // another read
       {0, -1, 0, kBlock},          //
       {0, 0, -kBlock, kBlock},     //
-      {1, 0, 0, kBlock},           // the one before again
-      {1, 0, kBlock - 1, kBlock},  // overlaps the one before
+      {1, 0, 0, kBlock},           // the previous block again
+      {1, 0, kBlock - 1, kBlock},  // overlaps the previous block
       {1, 0, kBlock + 1, kBlock},  // a gap
       {1, 0, kBlock, kBlock + 5},  // the rest at once
       {1, 0, kBlock, kMax},        //
@@ -218,7 +218,7 @@ TEST(ManifestBuilderTest, HugeFileThatIsOnlyAnnouncedTakesNoMemory) {
   Stream stream = StreamOf(ManifestOf(0, {}));
   stream[0].mutable_results(0)->set_size_bytes(std::numeric_limits<std::int64_t>::max());
   AddSegment(stream[0], 0, kBlock);
-  EXPECT_THAT(Build(stream), StatusIs(kDataLoss, HasSubstr("covers 1048576 bytes of 9223372036854775807")));
+  EXPECT_THAT(Build(stream), StatusIs(kDataLoss, HasSubstr("manifest covers 1048576 bytes of 9223372036854775807")));
 }
 
 }  // namespace

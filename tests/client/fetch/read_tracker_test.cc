@@ -18,7 +18,7 @@ class ReadTrackerTest : public ::testing::Test {
 
   std::vector<std::size_t> done_;
   ReadTracker tracker_{3, [this](std::size_t read) { done_.push_back(read); }};
-  // Any addresses.
+  // Their addresses identify two streams.
   const int one_ = 0;
   const int two_ = 0;
 };

@@ -13,7 +13,7 @@
 namespace tensorferry {
 namespace {
 
-class FetchPlanTest : public ::testing::Test {
+class RequestPlannerTest : public ::testing::Test {
  protected:
   void AddRead(std::int64_t size_bytes, std::string name = "t") {
     ranges_.push_back({.read = reads_.size(), .begin = 0, .end = size_bytes, .result_bytes = size_bytes});
@@ -27,7 +27,7 @@ class FetchPlanTest : public ::testing::Test {
   std::vector<ReadRange> ranges_;
 };
 
-TEST_F(FetchPlanTest, EveryReadIsPartOfAPlan) {
+TEST_F(RequestPlannerTest, EveryReadIsPartOfAPlan) {
   AddRead(10);
   reads_[0].slice.emplace();
   const std::vector<Lane> lanes = Plan("g", 1);
@@ -40,7 +40,7 @@ TEST_F(FetchPlanTest, EveryReadIsPartOfAPlan) {
   EXPECT_EQ(plan.reads(0).read_limit(), 10);
 }
 
-TEST_F(FetchPlanTest, RangeWhoseResultIsNotDescribedYetIsNotCut) {
+TEST_F(RequestPlannerTest, RangeWhoseResultIsNotDescribedYetIsNotDivided) {
   AddRead(100 << 20);
   const Destination::Choose choose = [](const ReadResult&) { return Destination(); };
   ranges_[0].deferred = &choose;
@@ -49,12 +49,12 @@ TEST_F(FetchPlanTest, RangeWhoseResultIsNotDescribedYetIsNotCut) {
   EXPECT_EQ(Plan("", 4).size(), 4U);
 }
 
-TEST_F(FetchPlanTest, NothingToReadIsNothingToAsk) {
+TEST_F(RequestPlannerTest, NoRangesGiveNoLanes) {
   const std::vector<Lane> lanes = Plan("g", 3);
   EXPECT_TRUE(lanes.empty());
 }
 
-TEST_F(FetchPlanTest, PlanTooLargeForOneRequestIsSeveral) {
+TEST_F(RequestPlannerTest, PlanTooLargeForOneRequestIsSeveral) {
   for (int i = 0; i < 3000; ++i) AddRead(1, std::string(1000, 'n'));
   const std::vector<Lane> lanes = Plan("g", 1);
   ASSERT_EQ(lanes.size(), 1U);
@@ -62,7 +62,7 @@ TEST_F(FetchPlanTest, PlanTooLargeForOneRequestIsSeveral) {
   for (const StreamRequest& request : lanes[0]) EXPECT_LT(request.message->ByteSizeLong(), 4U << 20);
 }
 
-TEST_F(FetchPlanTest, EveryByteOfEveryReadIsAskedForOnceAndLanesAreEven) {
+TEST_F(RequestPlannerTest, EveryByteOfEveryReadIsRequestedOnceAndLanesAreEven) {
   test::Random random;
   for (int round = 0; round < 300; ++round) {
     ranges_.clear();
@@ -94,12 +94,12 @@ TEST_F(FetchPlanTest, EveryByteOfEveryReadIsAskedForOnceAndLanesAreEven) {
     }
     for (std::size_t i = 0; i < count; ++i) {
       EXPECT_EQ(next[i], ranges_[i].end);
-      EXPECT_GE(parts[i], 1) << "an empty read must be asked for, too";
+      EXPECT_GE(parts[i], 1) << "an empty read must be requested as well";
     }
   }
 }
 
-TEST_F(FetchPlanTest, ResumedRequestAsksForWhatRemains) {
+TEST_F(RequestPlannerTest, ResumedRequestHasTheRemainingRanges) {
   for (int i = 0; i < 3; ++i) AddRead(10, std::to_string(i));
   reads_[2].slice = SliceSpec{.dimensions = {Index{7}}};
   std::vector<Lane> lanes = Plan("", 1);
@@ -119,7 +119,7 @@ TEST_F(FetchPlanTest, ResumedRequestAsksForWhatRemains) {
   EXPECT_EQ(plan.reads(1).read_limit(), 6);
 }
 
-TEST_F(FetchPlanTest, ResumedRequestForAFileKeepsItsMethod) {
+TEST_F(RequestPlannerTest, ResumedRequestForAFileKeepsItsMethod) {
   const std::vector<RemainingRange> remaining = {{.part = 0, .begin = 4, .size_bytes = 6}};
   const StreamRequest request = PlanFileFetch("m", "f", "", 100, 10);
   const auto file = RequestForRanges(request, remaining, "g", /*checksums_only=*/true);

@@ -17,19 +17,19 @@ namespace {
 
 std::uint32_t Crc(std::string_view data) { return Crc32c(test::AsBytes(data)); }
 
-// Adds the bytes [begin, end) of `whole`, which was checksummed from its beginning.
+// Adds the bytes [begin, end) of `whole`.
 void AddRun(RunningCrc& crc, std::string_view whole, std::size_t begin, std::size_t end) {
   crc.Add(Crc(whole.substr(0, begin)), Crc(whole.substr(0, end)), static_cast<std::int64_t>(end - begin));
 }
 
-TEST(RunningCrcTest, NothingHasTheChecksumOfNothing) {
+TEST(RunningCrcTest, WithoutRunsHasTheChecksumOfNoBytes) {
   RunningCrc crc;
   EXPECT_EQ(crc.value(), Crc(""));
   AddRun(crc, "abc", 2, 2);
   EXPECT_EQ(crc.value(), Crc(""));
 }
 
-TEST(RunningCrcTest, EveryRunOfATextHasItsChecksum) {
+TEST(RunningCrcTest, EveryRunHasItsChecksum) {
   test::Random random;
   const std::string whole = random.Bytes(40);
   for (std::size_t begin = 0; begin <= whole.size(); ++begin) {
@@ -41,7 +41,7 @@ TEST(RunningCrcTest, EveryRunOfATextHasItsChecksum) {
   }
 }
 
-TEST(RunningCrcTest, WholeOfOneMessageIsARunToo) {
+TEST(RunningCrcTest, WholeChunkIsARun) {
   RunningCrc crc;
   AddRun(crc, "hello", 0, 5);
   EXPECT_EQ(crc.value(), Crc("hello"));
@@ -49,7 +49,7 @@ TEST(RunningCrcTest, WholeOfOneMessageIsARunToo) {
   EXPECT_EQ(crc.value(), Crc("hello world"));
 }
 
-TEST(RunningCrcTest, RunsOfManyMessagesHaveTheChecksumOfAllOfThem) {
+TEST(RunningCrcTest, RunsOfManyChunksHaveTheChecksumOfAllOfThem) {
   test::Random random;
   for (int round = 0; round < 200; ++round) {
     RunningCrc crc;
@@ -61,14 +61,14 @@ TEST(RunningCrcTest, RunsOfManyMessagesHaveTheChecksumOfAllOfThem) {
       AddRun(crc, message, begin, end);
       all += message.substr(begin, end - begin);
       if (random.OneIn(3)) {
-        ASSERT_EQ(crc.value(), Crc(all)) << "asked for in between";
+        ASSERT_EQ(crc.value(), Crc(all)) << "between two runs";
       }
     }
     ASSERT_EQ(crc.value(), Crc(all));
   }
 }
 
-TEST(RunningCrcTest, SeveralRunsOfOneMessageFollowEachOther) {
+TEST(RunningCrcTest, SeveralRunsOfOneChunkAreCombined) {
   test::Random random;
   const std::string message = random.Bytes(1000);
   for (int round = 0; round < 100; ++round) {
@@ -84,7 +84,7 @@ TEST(RunningCrcTest, SeveralRunsOfOneMessageFollowEachOther) {
   }
 }
 
-TEST(RunningCrcTest, CopyContinuesOnItsOwn) {
+TEST(RunningCrcTest, CopyIsIndependent) {
   RunningCrc crc;
   AddRun(crc, "..abc", 2, 5);
   RunningCrc copy = crc;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fetches into the memory of a GPU, by device_get and `tensorferry bench`, on the fake driver."""
+"""Fetches into the memory of a GPU with device_get and `tensorferry bench`, on the fake driver."""
 
 import os
 import pathlib
@@ -12,7 +12,7 @@ import harness
 from tensor_files import DTYPE_BITS, make_tensor, write_safetensors
 
 FAKE_CUDA_DIR = os.environ.get("TENSORFERRY_FAKE_CUDA_DIR")
-# Small, so that every fetch takes many staging buffers.
+# Small, so every fetch fills many staging buffers.
 BUFFERS = ("--staging-buffer-bytes", "64KiB", "--staging-buffers", "3")
 
 
@@ -30,13 +30,13 @@ class CliDeviceTest(harness.EndToEndTest):
         self.server = self.serve(root)
 
     def fake_driver(self, delay_us: int = 0) -> dict[str, str]:
-        """The environment of a program with the fake driver, which prints what the program leaks or does wrong."""
+        """Returns the environment of a program with the fake driver, which prints leaks and wrong calls."""
         if FAKE_CUDA_DIR is None:
             self.skipTest("TENSORFERRY_FAKE_CUDA_DIR is not set")
         return {"LD_LIBRARY_PATH": FAKE_CUDA_DIR, "FAKE_CUDA_MAX_DELAY_US": str(delay_us)}
 
     def from_fake_device(self, *args: object, delay_us: int = 0) -> bytes:
-        """Runs device_get, and returns what was in the device's memory after the fetch."""
+        """Runs device_get, and returns the contents of the device memory after the fetch."""
         return self.device_get_succeeds(*args, *BUFFERS, server=self.server, env=self.fake_driver(delay_us))
 
     def test_device_memory_holds_the_tensor(self) -> None:
@@ -68,10 +68,10 @@ class CliDeviceTest(harness.EndToEndTest):
         for wrong in ("gpu0", "cuda:", "cuda:-1", "cuda:x", "0"):
             self.cli_fails(2, ("--device", "cuda:N"), *args, f"--device={wrong}", server=self.server)
         result = self.run_cli(*args, "--device", "cuda:9999", server=self.server)
-        # Without a driver, and with a real one.
+        # The first text is without a driver, the second with a real one.
         self.assert_one_line_error(result, 1)
         self.assertRegex(result.stderr, "no NVIDIA driver|no device cuda:9999")
-        self.cli_fails(1, ("there is no device cuda:7: this machine has 2",), *args, "--device", "cuda:7",
+        self.cli_fails(1, ("no device cuda:7: the number of devices is 2",), *args, "--device", "cuda:7",
                        server=self.server, env=self.fake_driver())
         self.cli_fails(1, ("cannot start the NVIDIA driver: FAKE_ERROR_100",), *args, "--device", "cuda:0",
                        server=self.server, env=self.fake_driver() | {"FAKE_CUDA_NO_DEVICE": "1"})
@@ -81,12 +81,12 @@ class CliDeviceTest(harness.EndToEndTest):
         library = self.directory / "libcuda.so.1"
         library.touch()
         env = {"LD_LIBRARY_PATH": str(self.directory)}
-        self.cli_fails(1, ("there is no NVIDIA driver on this machine", str(library)), *args, server=self.server,
+        self.cli_fails(1, ("no NVIDIA driver on this machine", str(library)), *args, server=self.server,
                        env=env)
         # A library without any function of CUDA.
         library.unlink()
         library.symlink_to(re.search(r"/\S+/libc\.so\.6", pathlib.Path("/proc/self/maps").read_text())[0])
-        self.cli_fails(1, ("the NVIDIA driver is too old: its libcuda.so.1 lacks cuCtxGetCurrent",), *args,
+        self.cli_fails(1, ("the NVIDIA driver is too old: libcuda.so.1 does not have cuCtxGetCurrent",), *args,
                        server=self.server, env=env)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes wrong with `tensorferry` gives one line on stderr that names it, and leaves nothing half-written."""
+"""Every failure of `tensorferry` prints one line on stderr that names the cause, and leaves no incomplete file."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ FORMATS = ("x.raw", "x.npy", "x.safetensors")
 
 
 class CliErrorsTest(harness.EndToEndTest):
-    """A model with a small and a big tensor, and an empty directory to write to, which must stay empty."""
+    """A model with a small tensor, one with a big tensor, and an empty directory for outputs."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -58,14 +58,63 @@ class CliErrorsTest(harness.EndToEndTest):
         for args, named in (((*get, "--slice", "[1:x]"), "--slice"), ((*get, "--slice", "[1"), "--slice"),
                             ((*get, "--slice", "[::2:3]"), "--slice"), ((*get, "--slice", "[1.5]"), "1.5"),
                             ((*get, "--format", "hdf5"), "--format"),
-                            ((*get, "--connections", "0"), "--connections"), ((*get, "--timeout", "nan"), "--timeout"),
+                            ((*get, "--connections", "65"), "--connections"), ((*get, "--timeout", "nan"), "--timeout"),
                             ((*get, "--timeout", "-1"), "--timeout"), (get[:-2], "--output"), (("get",), "MODEL"),
-                            ((*get[:-1], ""), "-o"), (("nonsense",), "nonsense"), ((), "subcommand"),
+                            ((*get[:-1], ""), "-o"), (("nonsense",), "nonsense"), ((), "give a command"),
                             (("ls", "--prefix", "a"), "MODEL"), (("pull", "small.safetensors"), "DIR"),
                             (("check",), "PATH"), (("bench", "small.safetensors", "--rounds", "0"), "--rounds")):
             with self.subTest(args=args):
                 self.cli_fails(2, (named,), *args, env={"TENSORFERRY_SERVER": self.server.address})
         self.assert_nothing_written()
+
+    def test_unknown_flag_or_command_suggests_the_nearest_name(self) -> None:
+        for args, named in ((("ls", "--max-stream", "3"), 'no flag "--max-stream" (see: tensorferry ls --help)'),
+                            (("ls", "--timout", "3"), 'no flag "--timout"; did you mean --timeout?'),
+                            (("get", "--slise=[0]"), 'no flag "--slise"; did you mean --slice?'),
+                            (("pul", "a", "b"), 'no command "pul"; did you mean pull?'),
+                            (("info", "a", "b", "c"), 'unexpected argument "c"'), (("--versio",), "--version")):
+            with self.subTest(args=args):
+                self.cli_fails(2, (named,), *args)
+
+    def test_times_take_units(self) -> None:
+        for text in ("20", "20s", "20000ms", "1m", "1h", "1m30s"):
+            self.cli_succeeds("ls", "--timeout", text, "--connect-timeout", text, server=self.server)
+            self.cli_succeeds("health", "--timeout", text, server=self.server)
+        for text in ("5x", "s", "inf", "-1s", "1e10"):
+            self.cli_fails(2, ("--timeout", f'"{text}"', "5s"), "ls", f"--timeout={text}", server=self.server)
+
+    def test_server_that_is_no_address_is_wrong_usage(self) -> None:
+        for address in (f"http://{self.server.address}", "https://localhost"):
+            for command in ("ls", "health"):
+                self.cli_fails(2, ("--server", "give host:port or tensorferry://host:port"), command, "--server", address)
+        self.cli_fails(2, ("--server", "empty"), "ls", "--server", f"{self.server.address},")
+
+    def test_server_without_a_port_has_the_default_port(self) -> None:
+        for address in ("127.0.0.99", "tensorferry://127.0.0.99"):
+            self.cli_fails(1, ("127.0.0.99:7070",), "ls", "--server", address)
+        self.cli_succeeds("ls", "--server", f"tensorferry://{self.server.address}")
+
+    def test_admin_port_given_as_server_is_named(self) -> None:
+        server = self.serve(self.root, "--admin-listen", "127.0.0.1:0")
+        self.cli_fails(1, ("admin port", server.admin), "ls", "--server", server.admin)
+
+    def test_token_file_of_a_server_is_refused_by_name(self) -> None:
+        tokens = self.directory / "tokens"
+        tokens.write_text("rank-0 0123456789abcdef0123456789abcdef\n")
+        self.cli_fails(1, (str(tokens), "NAME TOKEN"), "ls", "--token-file", tokens, server=self.server)
+
+    def test_check_of_another_kind_of_file_says_so(self) -> None:
+        config = self.directory / "config.json"
+        config.write_text('{"model_type": "sample", "hidden_size": 512}')
+        result = self.run_cli("check", config)
+        self.assert_one_line_error(result, 1, "1 of 1 bad")
+        self.assertIn("not a safetensors file", result.stdout.decode())
+
+    def test_pull_into_a_file_says_that_it_needs_a_directory(self) -> None:
+        output = self.directory / "w.npy"
+        output.write_text("")
+        self.cli_fails(1, (f'"{output}" is a file; pull needs a directory',), "pull", "small.safetensors", output,
+                       server=self.server)
 
     def test_place_that_cannot_be_written_is_named(self) -> None:
         (self.directory / "file").write_text("")
@@ -128,14 +177,14 @@ class CliErrorsTest(harness.EndToEndTest):
                 self.assert_ends_with_error(program, "interrupted")
                 self.assert_nothing_written()
 
-    def test_deadline_that_passes_in_the_middle_is_told(self) -> None:
+    def test_timeout_in_the_middle_is_reported_with_the_progress(self) -> None:
         for name in FORMATS:
             with self.subTest(name), StallingProxy(self.server.address, BIG_BYTES // 2) as proxy:
                 program = self.start_get(proxy.address, self.out / name, "--timeout", "8" if harness.SANITIZED else "2")
-                self.assert_ends_with_error(program, proxy.address, '"big"', "eadline")
+                self.assert_ends_with_error(program, proxy.address, '"big"', "timed out after", " of 3")
                 self.assert_nothing_written()
 
-    def test_server_that_does_not_answer_in_time_is_told(self) -> None:
+    def test_server_that_does_not_answer_in_time_is_reported(self) -> None:
         self.server.process.send_signal(signal.SIGSTOP)
         self.addCleanup(self.server.process.send_signal, signal.SIGCONT)
         for option in ("--timeout", "--connect-timeout"):
@@ -160,7 +209,7 @@ class CliErrorsTest(harness.EndToEndTest):
             self.cli_fails(1, (str(disk / name), "No space left on device"), "get", "big.safetensors", "big", "-o",
                            disk / name, server=self.server)
             self.assertEqual(list(disk.iterdir()), [])
-        # A pull keeps what it has, to go on with, under no final name.
+        # A pull keeps its bytes in a partial file, to resume.
         target = disk / "pulled"
         self.cli_fails(1, (str(target), "No space left on device"), "pull", "big.safetensors", target,
                        server=self.server)
@@ -169,7 +218,7 @@ class CliErrorsTest(harness.EndToEndTest):
         self.cli_succeeds("get", "small.safetensors", "s", "-o", disk / "s", server=self.server)
 
     def test_file_size_limit_is_named_with_the_file(self) -> None:
-        # As a disk that fills up in the middle: the write fails, not the reservation.
+        # Like a disk that becomes full in the middle: the write fails, not the reservation.
         limited = ["sh", "-c", 'ulimit -f 4096 && exec "$@"', "sh"]
         for name in FORMATS:
             result = harness.run_program(limited + harness.cli_command(
@@ -184,7 +233,7 @@ class CliErrorsTest(harness.EndToEndTest):
         self.assertIn(b"resumed at ", self.cli_succeeds("pull", "big.safetensors", target, server=self.server))
         self.assertEqual(harness.sha256(target / "big.safetensors"), harness.sha256(self.root / "big.safetensors"))
 
-    def test_full_stdout_is_told(self) -> None:
+    def test_full_stdout_is_reported(self) -> None:
         with open("/dev/full", "wb") as full:
             for args in (("get", "small.safetensors", "s", "-o", "-"), ("ls",), ("info", "small.safetensors"),
                          ("get", "big.safetensors", "big", "-o", "-")):
@@ -193,7 +242,7 @@ class CliErrorsTest(harness.EndToEndTest):
         self.cli_fails(1, ("/dev/full", "No space left on device"), "get", "small.safetensors", "s", "-o", "/dev/full",
                        server=self.server)
 
-    def test_file_changed_in_place_under_a_stream_is_told(self) -> None:
+    def test_file_changed_in_place_under_a_stream_is_reported(self) -> None:
         with StallingProxy(self.server.address, BIG_BYTES // 2) as proxy:
             program = self.start_get(proxy.address, self.out / "x.raw", "--retries", "0")
             self.assertTrue(proxy.stalled.wait(harness.PATIENCE_SECONDS))
@@ -203,7 +252,7 @@ class CliErrorsTest(harness.EndToEndTest):
             proxy.cut()
             self.assert_ends_with_error(program, '"big"')
         self.assert_nothing_written()
-        # It is loaded anew, as what it is now.
+        # The server loads the changed file.
         harness.wait_until(
             lambda: self.run_cli("get", "big.safetensors", "big", "-o", self.out / "y", server=self.server).returncode == 0,
             "the changed file")

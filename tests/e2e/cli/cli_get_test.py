@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`tensorferry get` writes raw, .npy and .safetensors files and streams that hold what numpy says the slice is."""
+"""`tensorferry get` writes raw, .npy and .safetensors files and streams with the same slices as numpy."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ import harness
 from metrics_text import scrape, total
 from tensor_files import DTYPE_BITS, NUMPY_DTYPES, make_tensor, write_safetensors
 
-# As the command line has it, and as numpy has it.
+# Slices on the command line, and the same slices in numpy.
 SLICES = {
     "[0:8, :, -1]": numpy.s_[0:8, :, -1], "[-1]": numpy.s_[-1], "3": numpy.s_[3], "::2": numpy.s_[::2],
     "[1:9:3, 2]": numpy.s_[1:9:3, 2], "[]": numpy.s_[()], "[:, -3:, 1::2]": numpy.s_[:, -3:, 1::2],
@@ -62,7 +62,7 @@ class CliGetTest(harness.EndToEndTest):
             harness.wait_until(lambda count=count: total(scrape(server), "grpc_server_handled_total") >= count, name)
             self.assertEqual(total(scrape(server), "grpc_server_started_total"), count, name)
 
-    def test_npy_of_a_dtype_that_numpy_lacks_says_what_to_use(self) -> None:
+    def test_npy_of_a_dtype_that_numpy_lacks_suggests_other_formats(self) -> None:
         for dtype in sorted(set(DTYPE_BITS) - set(NUMPY_DTYPES)):
             self.cli_fails(1, (dtype, "safetensors", "raw"), "get", "m.safetensors", dtype, "-o", self.out / "x.npy",
                            server=self.server)
@@ -91,7 +91,7 @@ class CliGetTest(harness.EndToEndTest):
         self.assertEqual(self.get("large", "-", "--slice", "[::3, 5:1500:7]"),
                          self.tensors["large"].array()[::3, 5:1500:7].tobytes())
 
-    def test_slice_of_narrow_dtype_on_bytes_is_given_and_else_refused(self) -> None:
+    def test_slice_of_narrow_dtype_must_begin_and_end_on_bytes(self) -> None:
         for dtype, stop, size in (("F4", 4, 2), ("F6_E2M3", 4, 3)):
             self.assertEqual(self.get(dtype, "-", "--slice", f"[0, 0, 0:{stop}]"), self.tensors[dtype].data[:size])
             self.cli_fails(1, (dtype, "whole byte"), "get", "m.safetensors", dtype, "--slice", "[0, 0, 1:3]", "-o",
@@ -102,7 +102,7 @@ class CliGetTest(harness.EndToEndTest):
         for connections in ("2", "7"):
             self.get("large", self.out / "large", "--connections", connections)
             self.assertTrue((self.out / "large").read_bytes() == self.tensors["large"].data)
-            # A stream takes bytes in order, over one connection.
+            # A stream needs bytes in order, which one connection delivers.
             self.assertTrue(self.get("large", "-", "--connections", connections) == self.tensors["large"].data)
 
     def test_stdout_pipes_and_format_option(self) -> None:
@@ -121,14 +121,14 @@ class CliGetTest(harness.EndToEndTest):
             self.assertEqual(reader.wait(harness.PATIENCE_SECONDS), 0)
         self.assertTrue((self.out / "read").read_bytes() == self.tensors["large"].data)
 
-    def test_file_that_is_there_is_replaced_whole_or_left_alone(self) -> None:
+    def test_existing_file_is_replaced_as_a_whole_or_unchanged(self) -> None:
         output = self.out / "t"
         output.write_bytes(b"old")
         self.cli_fails(1, ('"none"',), "get", "m.safetensors", "none", "-o", output, server=self.server)
         self.assertEqual(output.read_bytes(), b"old")
         self.get("U8", output)
         self.assertEqual(output.read_bytes(), self.tensors["U8"].data)
-        # Through a link the file is replaced, not the link.
+        # If the output is a link, its target is replaced.
         link = self.out / "link"
         link.symlink_to(output)
         self.get("I8", link)

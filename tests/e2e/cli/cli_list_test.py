@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`tensorferry` ls, info, check and bench print what is there, safely on a terminal, and as proper JSON."""
+"""`tensorferry` ls, info, check and bench print text that is safe on a terminal, and valid JSON."""
 
 import json
 import unittest
@@ -13,7 +13,7 @@ ODD_NAMES = ["\x1b[2J\x07", "two\nlines", "\u202eright to left", 'quo"te\\', "ta
 
 
 class CliListTest(harness.EndToEndTest):
-    """A root with a file, a directory, a model of odd names and a bad file."""
+    """A root with a good file, a bad file and a directory whose tensors have unusual names."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -60,6 +60,16 @@ class CliListTest(harness.EndToEndTest):
                           ("layers.1.weight", "BF16", [3], 6, "one.safetensors"),
                           ("scalar", "I64", [], 8, "one.safetensors")])
 
+    def test_ls_tsv_has_a_line_of_fields_for_each_model_or_tensor(self) -> None:
+        rows = [line.split("\t") for line in self.text("ls", "--tsv")]
+        self.assertEqual(rows, [[".", "failed", "0", "0", "0"], ["bad.safetensors", "failed", "0", "0", "0"],
+                                ["odd", "ready", "7", "1", "14"], ["one.safetensors", "ready", "3", "1", "32782"]])
+        rows = [line.split("\t") for line in self.text("ls", "--tsv", "one.safetensors")]
+        offset = self.cli_json("info", "one.safetensors", "layers.0.weight", server=self.server)["file_offset"]
+        self.assertEqual(rows[0], ["layers.0.weight", "F32", "128,64", "32768", "one.safetensors", str(offset)])
+        self.assertEqual(rows[2][:4], ["scalar", "I64", "", "8"])
+        self.assertIn("tab\\u{9}\tU8\t2\t2\todd.safetensors", "\n".join(self.text("ls", "--tsv", "odd")))
+
     def test_ls_chooses_by_prefix_and_glob(self) -> None:
         def names(*options: str) -> list[str]:
             return [t["name"] for t in self.cli_json("ls", "one.safetensors", *options, server=self.server)]
@@ -68,7 +78,7 @@ class CliListTest(harness.EndToEndTest):
         self.assertEqual(names("--glob", "*.1.*"), ["layers.1.weight"])
         self.assertEqual(names("--glob", "nothing"), [])
 
-    def test_info_tells_model_and_tensor(self) -> None:
+    def test_info_describes_model_and_tensor(self) -> None:
         info = self.cli_json("info", "one.safetensors", server=self.server)
         self.assertEqual((info["name"], info["tensor_count"], info["file_count"]), ("one.safetensors", 3, 1))
         self.assertEqual(info["files"][0]["metadata"], {"format": "pt", "odd\x1b": "\x07value"})
@@ -101,14 +111,14 @@ class CliListTest(harness.EndToEndTest):
             self.cli_succeeds("get", "odd", name, "-o", self.directory / "odd.raw", server=self.server)
         self.cli_fails(1, ('"no\\u{1b}\\u{a}"',), "info", "odd", "no\x1b\n", server=self.server)
 
-    def test_server_may_come_from_the_environment(self) -> None:
+    def test_server_from_the_environment_is_used_without_the_flag(self) -> None:
         out = self.cli_succeeds("ls", "--json", env={"TENSORFERRY_SERVER": self.server.address})
         self.assertEqual(len(json.loads(out)), 4)
-        # What is said on the command line goes first.
+        # The command line has precedence.
         out = self.cli_succeeds("ls", "--json", server=self.server, env={"TENSORFERRY_SERVER": "127.0.0.1:1"})
         self.assertEqual(len(json.loads(out)), 4)
 
-    def test_check_tells_good_and_bad(self) -> None:
+    def test_check_reports_good_and_bad_files(self) -> None:
         good = self.root / "one.safetensors"
         bad = self.root / "bad.safetensors"
         self.assertEqual(self.cli_succeeds("check", good).decode(), f"{good}: ok (3 tensors, 32.0 KiB)\n")
@@ -142,15 +152,21 @@ class CliListTest(harness.EndToEndTest):
             self.assertRegex(text, r"throughput: +\S+ \S+/s .*\nlatency: +p50 .* p95 .* p99 ")
         self.cli_fails(1, ('"one.safetensors"', '"none"'), "bench", "one.safetensors", "none", server=self.server)
 
-    def test_help_and_version_succeed(self) -> None:
-        self.assertIn(b"Exit codes", self.cli_succeeds("--help"))
+    def test_version_succeeds(self) -> None:
         self.assertRegex(self.cli_succeeds("--version").decode(), r"\Atensorferry \d+\.\d+\.\d+\n\Z")
-        for command in ("ls", "info", "get", "pull", "check", "bench"):
-            self.assertIn(b"Usage: tensorferry " + command.encode(), self.cli_succeeds(command, "--help"))
+
+    def test_help_begins_with_a_sentence_and_three_examples(self) -> None:
+        for command in ((), ("ls",), ("info",), ("get",), ("pull",), ("check",), ("bench",), ("health",)):
+            with self.subTest(command):
+                text = self.cli_succeeds(*command, "--help").decode()
+                name = " ".join(("tensorferry", *command))
+                self.assertRegex(text, rf"\A[A-Z][^\n]*\.\n\nExamples:\n(  tensorferry [^\n]*\n){{3}}\nUsage: {name} ")
+                self.assertIn("Exit codes", text)
+                self.assertLessEqual(max(map(len, text.splitlines())), 100)
 
 
 class LargeMetadataTest(harness.EndToEndTest):
-    """Metadata that does not fit into a message, in one value and in many."""
+    """Metadata that does not fit into a message: in one value, and in many values."""
 
     def test_model_with_more_metadata_than_a_message_holds_can_be_listed_described_fetched_and_pulled(self) -> None:
         generator = numpy.random.default_rng(harness.SEED)
@@ -174,7 +190,7 @@ class LargeMetadataTest(harness.EndToEndTest):
 
 
 class EmptyTensorsTest(harness.EndToEndTest):
-    """Models without a byte of data are models."""
+    """Models without any bytes of data."""
 
     def test_model_of_nothing_can_be_listed_fetched_and_pulled(self) -> None:
         root = self.directory / "root"

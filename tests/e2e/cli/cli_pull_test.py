@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`tensorferry pull`: what is up to date is not fetched again, what was interrupted goes on, and it ends identical."""
+"""`tensorferry pull` skips files that are up to date, resumes interrupted files, and ends with identical copies."""
 
 import re
 import signal
@@ -36,7 +36,7 @@ class CliPullTest(harness.EndToEndTest):
         return sorted(path.name for path in self.model.iterdir() if path.suffix != ".md")
 
     def pull(self, server: harness.Server, *options: str) -> dict[str, str]:
-        """Pulls; returns what was said of each file."""
+        """Pulls, and returns the line of each file."""
         lines = self.cli_succeeds("pull", "model", self.target, *options, server=server).decode().splitlines()
         return dict(line.split(": ", 1) for line in lines)
 
@@ -64,7 +64,7 @@ class CliPullTest(harness.EndToEndTest):
         for name, time in times.items():
             self.assertEqual((self.target / name).stat().st_mtime_ns == time, name != "b.safetensors", name)
 
-    def test_file_that_was_touched_here_is_fetched_again(self) -> None:
+    def test_file_that_was_changed_here_is_fetched_again(self) -> None:
         server = self.serve(self.root)
         self.pull(server)
         (self.target / "config.json").write_text("[]")
@@ -97,14 +97,14 @@ class CliPullTest(harness.EndToEndTest):
         self.addCleanup(pull.wait)
         self.addCleanup(pull.kill)
         part = self.target / ".tensorferry/a.safetensors.part"
-        # All but the last few messages that came through the proxy are soon on disk.
+        # All messages that passed the proxy, except the last few, are on disk soon.
         harness.wait_until(lambda: part.exists() and part.stat().st_size >= MIDDLE_BYTES - (8 << 20) or
                            pull.poll() is not None, f"{part}")
         self.assertIsNone(pull.poll(), "the pull ended early")
         return pull
 
     def check_resumes(self, server: harness.Server) -> None:
-        """Nothing half-done has a final name, and the next pull goes on where this one was."""
+        """Checks that no incomplete file has its final name, and that the next pull resumes."""
         self.assertFalse((self.target / "a.safetensors").exists())
         part = self.target / ".tensorferry/a.safetensors.part"
         present = part.stat().st_size
@@ -114,7 +114,7 @@ class CliPullTest(harness.EndToEndTest):
         said = self.pull(server)
         found = re.match(r"resumed at (\d+), fetched", said["a.safetensors"])
         self.assertIsNotNone(found, said)
-        # Only whole blocks are compared, and kept.
+        # Only whole blocks are compared and kept.
         self.assertEqual(int(found[1]), present - present % (1 << 20))
         self.assert_identical()
 
@@ -145,7 +145,7 @@ class CliPullTest(harness.EndToEndTest):
         self.assert_one_line_error(result, 1, proxy.address, '"a.safetensors"', "rerun to resume")
         self.check_resumes(server)
 
-    def test_part_of_a_file_that_changed_meanwhile_is_not_gone_on_with(self) -> None:
+    def test_partial_file_of_an_older_version_is_not_resumed(self) -> None:
         write_big_file(self.model / "a.safetensors", "a", BIG_BYTES, self.generator)
         server = self.serve(self.root)
         with StallingProxy(server.address, MIDDLE_BYTES) as proxy:

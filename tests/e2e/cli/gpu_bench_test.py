@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compares fetches into the memory of a GPU with fetches into host memory: one line for each choice of staging buffers.
+"""Compares fetches into GPU memory with fetches into host memory: one line for each choice of staging buffers.
 
-Checks the bytes, and only prints the rates. Is skipped where there is no GPU.
+Checks the bytes, and only prints the rates. Skipped without a GPU.
 
 Environment, in addition to that of harness.py:
-  TENSORFERRY_GPU_BENCH_MIB   MiB to fetch; default: 1024
+  TENSORFERRY_GPU_BENCH_MIB   MiB to fetch (default 1024)
 """
 
 import json
@@ -21,15 +21,15 @@ from tensor_files import make_tensor, write_safetensors
 MIB = 1 << 20
 SIZE_BYTES = int(os.environ.get("TENSORFERRY_GPU_BENCH_MIB", "1024")) * MIB
 TENSORS_OF_PLAN = 1000
-# Numbers of staging buffers, and the MiB of each; the first is the default.
+# Numbers of staging buffers, and the size of each in MiB. The first pair is the default.
 STAGING_BUFFERS = ((4, 4), (2, 4), (8, 4), (16, 4), (4, 1), (4, 2), (4, 8), (4, 16))
-WITHOUT_GPU = "no NVIDIA driver|driver is too old|cannot start the NVIDIA driver|there is no device"
+WITHOUT_GPU = "no NVIDIA driver|driver is too old|cannot start the NVIDIA driver|no device cuda"
 SANITIZER = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
 SANITIZER_PATIENCE_SECONDS = 500
 
 
 class GpuBenchTest(harness.EndToEndTest):
-    """Models of equal size: one of a single tensor, one of many small ones."""
+    """Models of equal size: one with a single tensor, one with many small tensors."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -45,12 +45,12 @@ class GpuBenchTest(harness.EndToEndTest):
         self.device_name = json.loads(result.stdout)["device_name"]
 
     def rate(self, model: str, *args: object) -> float:
-        """GB/s, the median of a few rounds."""
+        """Returns the median rate of a few rounds, in GB/s."""
         result = self.cli_json("bench", model, "--rounds", "5", "--latency-reads", "20", *args, server=self.server)
         return result["bytes_per_second"] / 1e9
 
     def compare(self, model: str, connections: int) -> None:
-        """Measures both kinds of memory in turn, because a machine's rate drifts."""
+        """Measures both kinds of memory alternately, because the rate of a machine drifts."""
         print(f"{model}, {SIZE_BYTES // MIB} MiB, connections: {connections}", flush=True)
         for buffers, mib in STAGING_BUFFERS:
             shared = ("--connections", connections)
@@ -79,8 +79,8 @@ class GpuBenchTest(harness.EndToEndTest):
         if self.device_name.startswith("Fake GPU"):
             self.skipTest("compute-sanitizer needs a real driver")
         if not pathlib.Path(SANITIZER).exists():
-            self.skipTest("there is no compute-sanitizer")
-        # Without the tests that pass wrong values to the driver.
+            self.skipTest("no compute-sanitizer on this machine")
+        # Excludes the tests that pass wrong values to the driver.
         command = [SANITIZER, "--error-exitcode", "9", str(harness.BIN_DIR.parent / "tests/cuda_fetch_test"),
                    "--gtest_filter=-*AreRefused"]
         result = harness.run_program(command, patience=SANITIZER_PATIENCE_SECONDS)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pulls over what is there already: other files of equal sample, beginnings, copies with a flipped byte. After exit 0
-the copy has the server's bytes.
+"""Pulls into directories that have other files of equal sample, partial files, or copies with a flipped byte. After
+exit code 0 the copy has the server's bytes.
 
-Environment: TENSORFERRY_TEST_VARIANTS: how many variants of a test are tried; default: 100, with sanitizers 10
+Environment: TENSORFERRY_TEST_VARIANTS: number of variants of a test (default 100, 10 with sanitizers)
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from metrics_text import scrape, total
 from tensor_files import TensorToWrite, header_bytes
 
 VARIANTS = int(os.environ.get("TENSORFERRY_TEST_VARIANTS", "10" if harness.SANITIZED else "100"))
-# How many models one server has: they are in memory, and on disk several times.
+# Models of one server: they are in memory, and on disk several times.
 BATCH = 25
 NAME = "m.safetensors"
 BLOCK = 1 << 20
@@ -31,7 +31,7 @@ ADMIN = ("--admin-listen", "127.0.0.1:0")
 
 
 def sampled_ranges(size: int) -> list[tuple[int, int]]:
-    """The bytes of a tensor that a digest covers: all of a small one, else four runs that are evenly spread."""
+    """Returns the ranges of a tensor that a digest covers: all of a small one, else four evenly spread runs."""
     if size <= 1024:
         return [(0, size)]
     begins = [(size - 256) // 3 * i for i in range(3)] + [size - 256]
@@ -39,7 +39,7 @@ def sampled_ranges(size: int) -> list[tuple[int, int]]:
 
 
 def equal_blocks(a: bytes, b: bytes) -> int:
-    """How many bytes of `a`, whole blocks from the beginning, `b` begins with. The last block of `b` may be shorter."""
+    """Returns the bytes in the whole blocks that `a` and `b` both begin with. The last block of `b` may be shorter."""
     agreeing = 0
     while agreeing < len(b):
         block = b[agreeing:agreeing + BLOCK]
@@ -50,13 +50,13 @@ def equal_blocks(a: bytes, b: bytes) -> int:
 
 
 def flipped(data: bytes, position: int) -> bytes:
-    """The data with another byte there."""
+    """Returns the data with a different byte at `position`."""
     return data[:position] + bytes([data[position] ^ 0x10]) + data[position + 1:]
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """Two files of equal sample and different bytes: the model `name` of two servers."""
+    """Two files with equal samples and different bytes: the model `name` of two servers."""
     name: str
     old: bytes
     new: bytes
@@ -73,7 +73,7 @@ class PullIdentityTest(harness.EndToEndTest):
     # Files
 
     def make_variant(self, name: str) -> Variant:
-        """Files of 3 to 5 MiB. Tensors are large and small, and no block begins where one does."""
+        """Returns files of 3 to 5 MiB with large and small tensors. No tensor begins at a block."""
         sizes = [self.random.randrange(2 << 20, 4 << 20), 1000, self.random.randrange(1025, 1 << 19), 1, 1 << 19]
         tensors = [TensorToWrite(f"t{i}", "U8", (size,), self.generator.bytes(size)) for i, size in enumerate(sizes)]
         self.random.shuffle(tensors)
@@ -98,7 +98,7 @@ class PullIdentityTest(harness.EndToEndTest):
         return Variant(name, old, new.tobytes())
 
     def batches(self) -> Iterator[tuple[list[Variant], harness.Server, harness.Server]]:
-        """Variants, with the servers of their old and new files, whose generations are equal."""
+        """Yields variants with the servers of their old and new files, whose generations are equal."""
         for first in range(0, VARIANTS, BATCH):
             variants = [self.make_variant(f"v{i}") for i in range(first, min(first + BATCH, VARIANTS))]
             roots = [self.temporary_directory(), self.temporary_directory()]
@@ -127,14 +127,14 @@ class PullIdentityTest(harness.EndToEndTest):
     # Pulls
 
     def pull(self, server: harness.Server, model: str, target: pathlib.Path) -> str:
-        """Pulls, which must succeed; returns what is said of the file."""
+        """Pulls successfully, and returns the line of the file."""
         lines = self.cli_succeeds("pull", model, target, server=server).decode().splitlines()
         self.assertEqual(len(lines), 1, lines)
         self.assertTrue(lines[0].startswith(f"{NAME}: "), lines)
         return lines[0].removeprefix(f"{NAME}: ")
 
     def resumed_at(self, said: str) -> int:
-        """Where a pull that fetched something began."""
+        """Returns the offset at which a pull began to fetch."""
         if said.startswith("fetched ("):
             return 0
         match = re.match(r"resumed at (\d+), fetched \(", said)
@@ -160,7 +160,7 @@ class PullIdentityTest(harness.EndToEndTest):
                 self.assertEqual(self.pull(new_server, variant.name, target), "up to date")
                 shutil.rmtree(target)
 
-    def test_part_of_another_file_of_equal_sample_is_kept_only_as_far_as_they_agree(self) -> None:
+    def test_partial_file_of_another_file_of_equal_sample_is_kept_as_far_as_they_agree(self) -> None:
         kept = 0
         cut = 0
         for variants, _, new_server in self.batches():
@@ -185,13 +185,13 @@ class PullIdentityTest(harness.EndToEndTest):
             self.assertGreater(cut, 0)
 
     def test_part_is_never_continued_with_bytes_of_another_replica(self) -> None:
-        """The manifest comes from one server, the data from another one whose file has an equal sample."""
+        """The manifest is from one server, the data from another one whose file has an equal sample."""
         outcomes = {"failed": 0, "fetched": 0}
         for variants, old_server, new_server in self.batches():
             for variant in variants:
                 target = self.make_target()
                 self.part(target).write_bytes(variant.old[:self.random.randrange(BLOCK, 3 * BLOCK)])
-                # The answers before the data take a few KiB.
+                # The answers before the data are a few KiB.
                 with CuttingProxy(old_server.address, [self.random.choice([20_000, 500_000, 1_200_000])]) as proxy:
                     result = self.run_cli("pull", variant.name, target, "--server",
                                           f"{proxy.address},{new_server.address}")
@@ -200,11 +200,11 @@ class PullIdentityTest(harness.EndToEndTest):
                     self.assertIn((target / NAME).read_bytes(), (variant.old, variant.new), variant.name)
                 else:
                     outcomes["failed"] += 1
-                    reason = result.stderr.splitlines()[-1]  # after the attempts
-                    self.assertRegex(reason, r"\Atensorferry: cannot pull .*other bytes", result.stderr)
+                    reason = result.stderr.splitlines()[-1]  # the last line follows the retries
+                    self.assertRegex(reason, r"\Atensorferry: cannot pull .*(other bytes|differs)", result.stderr)
                     self.assertEqual(result.returncode, 1)
                     self.assertFalse((target / NAME).exists(), variant.name)
-                    # The next one succeeds.
+                    # The next pull succeeds.
                     self.pull(new_server, variant.name, target)
                     self.assert_copy(target, variant.new, variant.name)
                 shutil.rmtree(target)
@@ -213,7 +213,7 @@ class PullIdentityTest(harness.EndToEndTest):
             self.assertGreater(outcomes["failed"], 0)
 
     def serve_one(self) -> tuple[bytes, harness.Server]:
-        """A server of one file, the model "m"; its metrics can be read."""
+        """Starts a server with one file, the model "m", and an admin port."""
         data = self.make_variant("m").old
         root = self.temporary_directory()
         (root / "m").mkdir()
@@ -277,10 +277,20 @@ class PullIdentityTest(harness.EndToEndTest):
             self.assert_copy(target, data, target)
             after = (target / NAME).stat()
             self.assertEqual((after.st_ino, after.st_mtime_ns), (status.st_ino, status.st_mtime_ns))
-        # What a call sent is counted when it ends, at the latest.
+        # The bytes of a call are counted at the latest when it ends.
         self.pull(server, "m", self.make_target())
         harness.wait_until(lambda: self.sent_bytes(server) >= 2 * len(data), "all to be counted")
         self.assertEqual(self.sent_bytes(server), 2 * len(data))
+
+    def test_manifest_is_requested_once_for_a_copy_and_a_partial_file(self) -> None:
+        data, server = self.serve_one()
+        target = self.make_target()
+        (target / NAME).write_bytes(flipped(data, len(data) - 1))
+        self.part(target).write_bytes(data[:BLOCK])
+        self.assertEqual(self.resumed_at(self.pull(server, "m", target)), BLOCK)
+        self.assert_copy(target, data, "copy and partial file")
+        # One call for the manifest, one for the data.
+        self.assertEqual(total(scrape(server), "grpc_server_started_total", grpc_method="GetFile"), 2)
 
     def test_copy_with_a_flipped_byte_is_fetched_again(self) -> None:
         data, server = self.serve_one()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several servers behind one name, as behind a headless Service: connections spread, one tensor is striped over them, and
-who fetches notices nothing when they are replaced."""
+"""Several servers behind one name, as behind a headless Service: connections spread over them, one tensor is striped
+over them, and no fetch fails while they are replaced."""
 
 import threading
 import unittest
@@ -15,7 +15,7 @@ ADMIN = ("--admin-listen", "127.0.0.1:0")
 
 
 class ReplicasTest(BigTensorFixture):
-    """Every test starts three servers on one root, at one port of three addresses."""
+    """Three servers with one root, at one port of three addresses."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -32,9 +32,9 @@ class ReplicasTest(BigTensorFixture):
     def sent_bytes(self) -> list[float]:
         return [total(scrape(server), "tensorferry_sent_bytes_total") for server in self.servers]
 
-    def test_calls_go_round_what_a_name_stands_for(self) -> None:
+    def test_calls_spread_over_the_servers_of_a_name(self) -> None:
         name = f"dns://{self.dns.address}/models.test:{self.port}"
-        # Which servers a process finds connected when it calls is up to the machine.
+        # Timing decides which of the servers a process is connected to when it calls.
         for count in range(1, 301):
             self.fetch([name])
             expected = count * self.TENSOR_BYTES

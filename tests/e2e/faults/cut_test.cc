@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "lib/sync/mutex.h"
 #include "server/server.h"
 #include "tensorferry/client.h"
 #include "tests/testing/cutting_proxy.h"
@@ -30,7 +31,7 @@ using How = CuttingProxy::How;
 constexpr std::int64_t kChunkBytes = 4096;
 constexpr std::int64_t kLargeBytes = 10'000'019;
 constexpr int kSmallTensors = 300;
-// Of each connection: what HTTP/2, gRPC and our header say before the first data.
+// The bytes of each connection before the first data: HTTP/2, gRPC and our header.
 constexpr std::int64_t kConnectionOverheadBytes = 1500;
 
 bool IsSanitized() { return std::getenv("TENSORFERRY_SANITIZED") != nullptr; }
@@ -63,7 +64,7 @@ class CutTest : public ::testing::Test {
     return std::string_view(data_).substr(kLargeBytes + i * (i - 1) / 2, i);
   }
 
-  // Connections fail often: what is tested is not the patience.
+  // Connections fail often, so the budget for retries is large.
   static Client Connect(const CuttingProxy& proxy, int connections = 1) {
     const RetryOptions retry{.max_attempts = 200, .initial_delay = absl::ZeroDuration()};
     while (true) {
@@ -73,16 +74,16 @@ class CutTest : public ::testing::Test {
     }
   }
 
-  // Connections end that way after up to `most` bytes.
+  // Returns a fate for every connection: `how`, after a random number of bytes up to `most`.
   CuttingProxy::ChooseFate Always(How how, std::int64_t most) {
     return [this, how, most](int) {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(&mutex_);
       return Fate{random_.Between(0, most), how};
     };
   }
 
   test::Random random_;
-  std::mutex mutex_;  // the proxy asks from several threads
+  Mutex mutex_;  // guards random_: the proxy calls from several threads
   test::TempDir directory_;
   std::string data_;
   std::string file_;
@@ -107,7 +108,7 @@ TEST_F(CutTest, EachOfAThousandCutsCostsAtMostOneChunk) {
       fetched += static_cast<std::int64_t>(file_.size());
     }
   }
-  // Every chunk's own head and frames, too.
+  // Including the head and frames of every chunk.
   const std::int64_t useful = fetched + fetched / 40;
   EXPECT_LE(proxy.passed_bytes(), useful + (proxy.faults() + 1) * (kChunkBytes + kConnectionOverheadBytes));
   std::printf("%d cuts, %ld bytes fetched, %ld passed\n", proxy.faults(), static_cast<long>(fetched),
@@ -144,11 +145,11 @@ TEST_F(CutTest, ResetsOnSeveralConnectionsLeaveEveryTensorRight) {
 TEST_F(CutTest, FlippedBitsGiveTheRightBytesOrAnError) {
   CuttingProxy proxy(server_->address(), Always(How::kFlip, 100'000));
   FetchOptions options;
-  // A flipped length makes an end wait for what never comes.
+  // With a flipped length, one end waits for bytes that never arrive.
   options.timeout = absl::Milliseconds(IsSanitized() ? 3000 : 500);
   int right = 0;
   for (int i = 0; i < 60; ++i) {
-    // The flip may be in what Connect asks for.
+    // The flip may be in the response to Connect.
     const absl::StatusOr<Client> client = Client::Connect(
         {proxy.address()},
         {.connect_timeout = options.timeout, .connections = 1, .retry = {.initial_delay = absl::ZeroDuration()}});
@@ -176,12 +177,12 @@ TEST_F(CutTest, StallEndsAtTheDeadline) {
   EXPECT_LT(absl::Now() - begin, absl::Milliseconds(2300));
 }
 
-TEST_F(CutTest, PlanOfAHundredThousandReadsIsTakenUpAgain) {
+TEST_F(CutTest, PlanOfAHundredThousandReadsIsResumed) {
   constexpr std::size_t kReads = 100'000;
   constexpr int kCuts = 4;
-  // The results of all reads, some MB, come before any data.
+  // The descriptions of all reads, some MB, precede the data.
   CuttingProxy proxy(server_->address(), [this](int connection) -> std::optional<Fate> {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(&mutex_);
     if (connection >= kCuts) return std::nullopt;
     return Fate{random_.Between(4 << 20, 6 << 20), How::kClose};
   });
@@ -205,9 +206,9 @@ TEST_F(CutTest, PlanOfAHundredThousandReadsIsTakenUpAgain) {
   }
 }
 
-TEST_F(CutTest, UnaryCallsAreTriedAgain) {
+TEST_F(CutTest, UnaryCallsAreRetried) {
   CuttingProxy proxy(server_->address(), [this](int connection) -> std::optional<Fate> {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(&mutex_);
     if (connection % 4 == 3) return std::nullopt;
     return Fate{random_.Between(0, 2000), random_.OneIn(2) ? How::kClose : How::kReset};
   });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The client over several servers, in the same process.
+// Fetches from several servers in the same process.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -25,7 +25,7 @@ using ::testing::HasSubstr;
 
 constexpr std::int64_t kBytes = 32 << 20;
 
-// A server over a directory of its own.
+// A server with its own directory.
 struct Replica {
   test::TempDir directory;
   std::unique_ptr<server::Server> server;
@@ -46,7 +46,7 @@ class FailoverTest : public ::testing::Test {
     TF_ASSERT_OK_AND_ASSIGN(replica.server, server::Server::Start(options, catalog));
   }
 
-  // Fetches "t" from both, the first of which goes away in the middle.
+  // Fetches "t" from two servers, the first of which stops during the fetch.
   absl::StatusOr<Tensor> FetchWhileTheFirstGoesAway(Replica& first, const Replica& second) {
     const absl::StatusOr<Client> client =
         Client::Connect({first.server->address(), second.server->address()}, {.connections = 1});
@@ -64,7 +64,7 @@ class FailoverTest : public ::testing::Test {
   Replica b_;
 };
 
-TEST_F(FailoverTest, ReadGoesOnAtTheNextServer) {
+TEST_F(FailoverTest, ReadResumesAtTheNextServer) {
   Serve(a_, data_);
   Serve(b_, data_);
   const absl::StatusOr<Tensor> tensor = FetchWhileTheFirstGoesAway(a_, b_);
@@ -82,7 +82,7 @@ TEST_F(FailoverTest, ServerWithOtherBytesOfTheSameShapeIsAborted) {
               StatusIs(absl::StatusCode::kAborted, HasSubstr(b_.server->address())));
 }
 
-TEST_F(FailoverTest, ServerWithoutTheModelOrThatCannotServeItIsAborted) {
+TEST_F(FailoverTest, ServerThatCannotServeTheModelIsAborted) {
   Serve(a_, data_);
   ServeWhatIsThere(b_);
   EXPECT_THAT(FetchWhileTheFirstGoesAway(a_, b_), StatusIs(absl::StatusCode::kAborted, HasSubstr("m.safetensors")));
@@ -102,6 +102,10 @@ TEST_F(FailoverTest, ConnectTakesTheFirstThatAnswers) {
   const std::string address = a_.server->address();
   a_.server.reset();
   EXPECT_THAT(Client::Connect({dead, address}), StatusIs(absl::StatusCode::kUnavailable, HasSubstr(address)));
+  for (const char* other : {"http://127.0.0.1:7071", "https://a:1"}) {
+    EXPECT_THAT(Client::Connect({other}),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("tensorferry://host:port")));
+  }
   EXPECT_THAT(Client::Connect({}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no address")));
   for (const std::vector<std::string>& wrong : {std::vector<std::string>{""}, {"a:1", "", "b:2"}, {"a:1", ""}}) {
     EXPECT_THAT(Client::Connect(wrong), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("address is empty")));

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers that are killed, ended, restarted and frozen in the middle of transfers, again and again."""
+"""Servers that are killed, stopped, restarted and frozen in the middle of transfers, repeatedly."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ ROUNDS_OF_EACH = 2 if harness.SANITIZED else 8
 
 
 class KillTest(harness.EndToEndTest):
-    """One address with a server that comes and goes; every transfer must give every byte all the same."""
+    """One address whose server is replaced in the middle of transfers. Every transfer must deliver every byte."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -40,7 +40,7 @@ class KillTest(harness.EndToEndTest):
         self.server = harness.Server(self.root, *options, listen=self.address)
 
     def fetch_meanwhile(self, fault: Callable[[StallingProxy], object]) -> None:
-        """A transfer that has come to a random place when the fault happens, and that goes on at the server itself."""
+        """Stops a transfer at a random byte, causes the fault, and lets the transfer continue at the server itself."""
         output = self.directory / "t.raw"
         with StallingProxy(self.address, self.random.randrange(1, TENSOR_BYTES)) as proxy:
             program = subprocess.Popen(
@@ -51,7 +51,7 @@ class KillTest(harness.EndToEndTest):
             fault(proxy)
             _, stderr = program.communicate(timeout=harness.PATIENCE_SECONDS)
         self.assertEqual(program.returncode, 0, harness.stderr_text(stderr))
-        self.assertTrue(output.read_bytes() == self.expected, "wrong bytes were reported as success")
+        self.assertTrue(output.read_bytes() == self.expected, "success with wrong bytes")
         output.unlink()
 
     def killed(self) -> None:
@@ -74,14 +74,14 @@ class KillTest(harness.EndToEndTest):
         def fault(proxy: StallingProxy) -> None:
             self.server.process.send_signal(signal.SIGSTOP)
             proxy.cut()
-            # The client is on its way to a server that does not answer.
+            # The client connects to a server that does not answer.
             time.sleep(self.random.uniform(0, 0.3))
             self.server.process.send_signal(signal.SIGCONT)
 
         self.fetch_meanwhile(fault)
 
     def drained(self) -> None:
-        """A stream that has begun is finished, a server that is ending takes no other."""
+        """A stream that runs when the server drains is completed."""
         self.restart(f"--drain-timeout={harness.PATIENCE_SECONDS}")
         with grpc.insecure_channel(self.address, [("grpc.use_local_subchannel_pool", 1),
                                                   ("grpc.http2.bdp_probe", 0)]) as channel:
@@ -90,7 +90,7 @@ class KillTest(harness.EndToEndTest):
             received = [next(stream).chunk.data]
             self.server.terminate()
             received += [message.chunk.data for message in stream]
-        self.assertTrue(b"".join(received) == self.expected, "wrong bytes were reported as success")
+        self.assertTrue(b"".join(received) == self.expected, "success with wrong bytes")
         self.restart("--drain-timeout=0")
 
     def test_no_round_costs_a_byte(self) -> None:

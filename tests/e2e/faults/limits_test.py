@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one client may take from the others: streams are limited, stalled ones are cut off, small reads do not wait."""
+"""Limits that protect clients from each other: too many streams are refused, and stalled ones terminated."""
 
 import concurrent.futures
 import contextlib
@@ -25,12 +25,12 @@ STALLED = 20 if harness.SANITIZED else 100
 
 
 def open_channel(address: str) -> grpc.Channel:
-    """A channel with a connection of its own and a small window: what is not read stays at the server."""
+    """Returns a channel with its own connection and a small window: bytes that are not read stay at the server."""
     return grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1), ("grpc.http2.bdp_probe", 0)])
 
 
 def retry_delay_seconds(error: grpc.RpcError) -> float | None:
-    """What the server asks for in a google.rpc.RetryInfo, as any client finds it there."""
+    """Returns the delay in the error's google.rpc.RetryInfo."""
     status = rpc_status.from_call(error)
     for detail in status.details if status is not None else ():
         info = error_details_pb2.RetryInfo()
@@ -40,7 +40,7 @@ def retry_delay_seconds(error: grpc.RpcError) -> float | None:
 
 
 def count_descriptors(pid: int) -> int:
-    """Those of a process, without the events that gRPC makes for a thread when it first needs one, and keeps."""
+    """Counts the descriptors of a process, except the eventfds that gRPC creates for each thread and keeps."""
     count = 0
     for descriptor in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(FileNotFoundError):
@@ -58,7 +58,7 @@ class LimitsTest(harness.EndToEndTest):
         write_safetensors(self.directory / "m.safetensors", [
             TensorToWrite("big", "U8", (BIG_BYTES,), self.big),
             TensorToWrite("small", "U8", (len(self.small),), self.small),
-            # The largest that is answered at once, and just more than a client takes that does not ask for it.
+            # The largest tensor that the server answers at once. It exceeds the window of a client that does not read.
             TensorToWrite("row", "U8", (1 << 16,), self.big[:1 << 16]),
         ])
 
@@ -75,13 +75,13 @@ class LimitsTest(harness.EndToEndTest):
         return channel
 
     def stall(self, channel: grpc.Channel) -> object:
-        """A stream of which nothing more is read after its first message."""
+        """Starts a stream, and reads only its first message."""
         stream = self.get(channel, "big")
         next(stream)
         return stream
 
     def cut_off(self, server: harness.Server) -> int:
-        """How many streams the server says it has cut off."""
+        """Returns the number of terminated streams in the server's log."""
         return sum(int(count) for count in re.findall(r" streams are cut off: they .* streams=(\d+)$", server.stderr(), re.M))
 
     def test_more_streams_than_allowed_are_refused_until_one_ends(self) -> None:
@@ -122,7 +122,7 @@ class LimitsTest(harness.EndToEndTest):
         self.assertEqual(error.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
         self.assertIn("--max-in-flight-bytes", error.details())
         self.assertEqual(retry_delay_seconds(error), 1)
-        # Who is in gets everything, one after the other, though nothing else is let go of.
+        # The accepted streams complete, one after the other, while the others keep their bytes in flight.
         for stream in streams:
             received = b"".join(message.chunk.data for message in stream)
             self.assertTrue(self.big.endswith(received) and len(received) > len(self.big) - (2 << 20))
@@ -155,7 +155,7 @@ class LimitsTest(harness.EndToEndTest):
             return count
 
         def fetch_until(condition: Callable[[], bool], what: str) -> list[int]:
-            """How often each of ten good clients has fetched it; prints their rate."""
+            """Returns the number of fetches of each of ten good clients, and prints their rate."""
             stop = threading.Event()
             start = time.monotonic()
             with concurrent.futures.ThreadPoolExecutor(10) as pool:
@@ -170,7 +170,7 @@ class LimitsTest(harness.EndToEndTest):
 
         alone_until = time.monotonic() + 2
         fetch_until(lambda: time.monotonic() > alone_until, "there are stalled streams")
-        # Not more than a connection may have.
+        # At most 50 streams per connection, which is below the server's limit.
         channels = [open_channel(server.address) for _ in range(STALLED // 50 + 1)]
         stalled = [self.stall(channels[i % len(channels)]) for i in range(STALLED)]
         counts = fetch_until(lambda: self.cut_off(server) >= STALLED, "the end of the stalled streams")
@@ -219,8 +219,8 @@ class LimitsTest(harness.EndToEndTest):
             with self.subTest(name), self.assertRaises(grpc.RpcError) as caught:
                 call()
             self.assertEqual(caught.exception.code(), grpc.StatusCode.INVALID_ARGUMENT)
-            self.assertIn("at most 262144", caught.exception.details())
-        # A plan may be larger.
+            self.assertIn("limit is 262144", caught.exception.details())
+        # A request with many reads may be larger.
         reads = [pb.Read(tensor="small")] * 30_000
         plan = pb.GetTensorsRequest(model="m.safetensors", reads=reads)
         self.assertGreater(plan.ByteSize(), 256 << 10)

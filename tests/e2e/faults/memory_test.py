@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A 1 GiB tensor passes through server and client without either holding it: their private memory hardly grows."""
+"""Server and client transfer a tensor of 1 GiB without holding it: their private memory grows little."""
 
 import os
 import pathlib
@@ -18,12 +18,12 @@ MIB = 1 << 20
 TENSOR_BYTES = 1024 * MIB
 ALLOWED_GROWTH_BYTES = 16 * MIB
 COMPARED_BYTES = 16 * MIB
-# The fake driver keeps device memory in a shared mapping and pinned memory in a private one: only that counts here.
+# The fake driver has device memory in a shared mapping and pinned memory in a private one. Only the latter counts here.
 FAKE_CUDA_DIR = os.environ.get("TENSORFERRY_FAKE_CUDA_DIR")
 
 
 def private_bytes(pid: int) -> int:
-    """RssAnon of a process; 0 when it has ended."""
+    """Returns RssAnon of a process; 0 if it has ended."""
     try:
         found = re.search(r"^RssAnon:\s+(\d+) kB$", pathlib.Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     except (FileNotFoundError, ProcessLookupError):
@@ -32,7 +32,7 @@ def private_bytes(pid: int) -> int:
 
 
 class PeakOfMemory:
-    """The most private memory that was seen of a process inside the `with` block."""
+    """Samples the peak of the private memory of a process inside the `with` block."""
 
     def __init__(self, pid: int):
         self._pid = pid
@@ -57,7 +57,7 @@ class PeakOfMemory:
 
 @unittest.skipIf(harness.SANITIZED, "sanitizers keep memory of their own")
 class MemoryTest(harness.EndToEndTest):
-    """One model with a tensor of 1 GiB, whose bytes differ from MiB to MiB, and one with a tensor of 4 KiB."""
+    """A model with a tensor of 1 GiB, whose MiB all differ, and a model with a tensor of 4 KiB."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -69,7 +69,7 @@ class MemoryTest(harness.EndToEndTest):
         self.server = self.serve(root)
 
     def peaks_of(self, *args: object, env: dict[str, str] | None = None) -> tuple[int, int]:
-        """The peaks of the server's and the client's private memory while the client runs with `args`."""
+        """Returns the peaks of private memory of server and client while the client runs with `args`."""
         command = harness.cli_command(*args, "--server", self.server.address)
         with PeakOfMemory(self.server.pid) as of_server:
             with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -81,7 +81,7 @@ class MemoryTest(harness.EndToEndTest):
         return of_server.peak_bytes, of_client.peak_bytes
 
     def check_growth(self, small: tuple[object, ...], big: tuple[object, ...], destination_bytes: int) -> None:
-        """Runs the client for the small, then for the big tensor, and compares."""
+        """Runs the client for the small tensor, then for the big one, and checks the growth."""
         _, client_base = self.peaks_of(*small)
         server_base = private_bytes(self.server.pid)
         server_peak, client_peak = self.peaks_of(*big)
@@ -103,7 +103,7 @@ class MemoryTest(harness.EndToEndTest):
             while block := got.read(COMPARED_BYTES):
                 self.assertTrue(expected.read(COMPARED_BYTES) == block, "wrong bytes")
 
-    def test_fetch_into_memory_holds_nothing_beside_it(self) -> None:
+    def test_fetch_into_memory_holds_no_second_copy(self) -> None:
         rounds = ("--rounds", "3", "--latency-reads", "1")
         self.check_growth(("bench", "small.safetensors", "small", *rounds),
                           ("bench", "big.safetensors", "big", *rounds), TENSOR_BYTES)
@@ -121,7 +121,7 @@ class MemoryTest(harness.EndToEndTest):
             print(f"bench --device: client {base / MIB:.1f} MiB, grew by {growth / MIB:.1f} in addition to staging "
                   f"buffers of {pinned_bytes / MIB:.0f}", file=sys.stderr)
             self.assertLess(growth, ALLOWED_GROWTH_BYTES)
-        # The staging buffers are part of what is measured.
+        # The measurement includes the staging buffers.
         self.assertGreater(peaks[16] - peaks[2], 14 * 4 * MIB - ALLOWED_GROWTH_BYTES)
 
     def test_pull_holds_no_copy(self) -> None:

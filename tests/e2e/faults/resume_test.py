@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Transfers that are interrupted go on where they were, also at another server, and never mix two versions."""
+"""Interrupted transfers resume at the same byte, also at another server, and never mix two versions."""
 
 import pathlib
 import re
@@ -20,7 +20,7 @@ CUTS = 20
 
 
 class ResumeTest(harness.EndToEndTest):
-    """A directory to serve and one to write to."""
+    """A directory to serve and a directory for outputs."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -37,7 +37,7 @@ class ResumeTest(harness.EndToEndTest):
         return program
 
     def end_of(self, program: subprocess.Popen) -> tuple[int, bytes, list[str]]:
-        """Its exit code, what it printed, and its last words; the retries before them are checked and left out."""
+        """Returns the exit code, stdout and the lines of stderr. The lines about retries are checked and left out."""
         stdout, stderr = program.communicate(timeout=harness.PATIENCE_SECONDS)
         lines = harness.stderr_text(stderr).splitlines()
         self.retries = [line for line in lines if "trying again" in line]
@@ -65,7 +65,7 @@ class ResumeTest(harness.EndToEndTest):
             for share in (3, 6):
                 harness.wait_until(lambda: proxy.passed_bytes >= size * share // 9 or program.poll() is not None,
                                    f"{share}/9 of the tensor")
-                self.assertIsNone(program.poll(), "it ended early")
+                self.assertIsNone(program.poll(), "the command ended early")
                 server.kill()
                 server.stop()
                 server = harness.Server(self.root, listen=server.address)
@@ -73,13 +73,13 @@ class ResumeTest(harness.EndToEndTest):
             code, _, last_words = self.end_of(program)
             self.assertEqual((code, last_words), (0, []))
             self.assert_holds_the_tensor(self.out / "x", model)
-            # Two connections fell with the servers.
+            # Two connections ended with the killed servers.
             self.assertGreaterEqual(proxy.cut_count, CUTS)
             self.assertGreaterEqual(len(self.retries), proxy.cut_count + 2)
-            # A chunk is 1 MiB, a killed connection takes with it what is on its way (4 MiB at most).
+            # A chunk is 1 MiB, and a killed connection loses the bytes in flight: 4 MiB at most.
             self.assertLess(proxy.passed_bytes, size * 1.01 + (proxy.cut_count + 4) * (6 << 20))
 
-    def test_pull_goes_on_by_itself(self) -> None:
+    def test_pull_retries_and_resumes(self) -> None:
         write_big_file(self.root / "m/a.safetensors", "a", REPLICA_BYTES, self.generator)
         (self.root / "m/config.json").write_text("{}")
         server = self.serve(self.root)
@@ -90,7 +90,7 @@ class ResumeTest(harness.EndToEndTest):
         for name in ("a.safetensors", "config.json"):
             self.assertEqual(harness.sha256(self.out / name), harness.sha256(self.root / "m" / name))
 
-    def test_bytes_on_stdout_go_on_where_they_were(self) -> None:
+    def test_bytes_on_stdout_resume_at_the_same_byte(self) -> None:
         model = self.root / "m.safetensors"
         write_big_file(model, "t", REPLICA_BYTES, self.generator)
         server = self.serve(self.root)
@@ -116,7 +116,7 @@ class ResumeTest(harness.EndToEndTest):
         self.assertEqual(list(self.out.iterdir()), [])
 
     def serve_two(self, *, same_bytes: bool) -> tuple[harness.Server, harness.Server]:
-        """Two servers of roots of their own; the files have other inodes and times."""
+        """Starts two servers with separate roots. The inodes and times of their files differ."""
         other = self.directory / "other"
         write_big_file(self.root / "m/a.safetensors", "a", REPLICA_BYTES, self.generator)
         if same_bytes:
@@ -128,7 +128,7 @@ class ResumeTest(harness.EndToEndTest):
 
     def start_and_kill_the_first(self, first: harness.Server, second: harness.Server,
                                  *args: object) -> subprocess.Popen:
-        """A command whose first server is killed when half has come."""
+        """Starts a command, and kills its first server after half of the bytes."""
         with StallingProxy(first.address, REPLICA_BYTES // 2) as proxy:
             program = self.start(*args, "--server", f"{proxy.address},{second.address}")
             self.assertTrue(proxy.stalled.wait(harness.PATIENCE_SECONDS))
@@ -165,7 +165,7 @@ class ResumeTest(harness.EndToEndTest):
         self.assertIn(second.address, last_words[0])
         self.assertEqual(list(self.out.iterdir()), [])
 
-    def test_dead_server_in_a_list_is_passed_over(self) -> None:
+    def test_dead_server_in_a_list_is_skipped(self) -> None:
         first, second = self.serve_two(same_bytes=True)
         first.kill()
         self.cli_succeeds("ls", "--server", f"{first.address},{second.address}")

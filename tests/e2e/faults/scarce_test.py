@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Few descriptors, little memory, disks that cannot be written: exact errors, and all is well once there is more."""
+"""Few descriptors, little memory, read-only disks: exact errors, and recovery once there is more."""
 
 import os
 import resource
@@ -35,7 +35,7 @@ class ScarceTest(harness.EndToEndTest):
         return b"".join(message.chunk.data for message in stream)
 
     def can_read(self, address: str) -> bool:
-        """Whether a new connection gives what it should; if not, it must be told so at once."""
+        """Returns True if a new connection can read the tensor, and False if it fails at once with UNAVAILABLE."""
         try:
             self.assertTrue(self.read(connect(address)) == self.small)
             return True
@@ -62,8 +62,8 @@ class ScarceTest(harness.EndToEndTest):
                     else:
                         host, port = server.address.rsplit(":", 1)
                         idle.append(socket.create_connection((host, int(port))))
-                harness.wait_until(lambda: "connections were refused" in server.stderr(), "a refusal")
-                # Who is there is served, and so is what is published meanwhile: files get descriptors still.
+                harness.wait_until(lambda: "connections refused" in server.stderr(), "a refusal")
+                # Existing connections are served, and so are new models: descriptors are reserved for files.
                 self.assertTrue(self.read(stub) == self.small)
                 self.write_model(f"new{len(listen)}.safetensors")
                 harness.wait_until(
@@ -80,8 +80,8 @@ class ScarceTest(harness.EndToEndTest):
         server = self.serve(self.root, limits={"nofile": DESCRIPTORS})
         host, port = server.address.rsplit(":", 1)
         idle = [socket.create_connection((host, int(port))) for _ in range(2 * DESCRIPTORS)]
-        harness.wait_until(lambda: "connections were refused" in server.stderr(), "a refusal")
-        # The first connection of a command is not tried again.
+        harness.wait_until(lambda: "connections refused" in server.stderr(), "a refusal")
+        # A command does not retry its first connection.
         self.cli_fails(1, (server.address,), "get", "m.safetensors", "small", "-o", "-", server=server)
         for connection in idle:
             connection.close()
@@ -103,7 +103,7 @@ class ScarceTest(harness.EndToEndTest):
         generator = numpy.random.default_rng(harness.SEED)
         write_big_file(self.root / "big.safetensors", "t", 16 << 20, generator)
         server = self.serve(self.root, "--io=pread", "--max-in-flight-bytes=8MiB")
-        # What it has mapped until now, and little more: threads and buffers must do with that.
+        # The limit leaves 64 MiB for new threads and buffers.
         with open(f"/proc/{server.pid}/statm", encoding="ascii") as statm:
             mapped = int(statm.read().split()[0]) * resource.getpagesize()
         resource.prlimit(server.pid, resource.RLIMIT_AS, (mapped + (64 << 20), mapped + (64 << 20)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Transfers over a network with delay and loss: by netem in a network namespace, or else through a proxy that delays."""
+"""Transfers over a network with delay and loss: netem in a network namespace, or else a proxy that delays."""
 
 import ctypes
 import os
@@ -23,7 +23,7 @@ TENSOR_BYTES = (2 if harness.SANITIZED else 8) << 20
 
 
 class DelayingProxy:
-    """Passes everything, each piece after a random time: what loss looks like from above TCP."""
+    """Forwards all bytes, each piece after a random delay, like loss as seen above TCP."""
 
     def __init__(self, address: str, generator: random.Random):
         host, port = address.rsplit(":", 1)
@@ -49,7 +49,7 @@ class DelayingProxy:
     def _pass(self, source: socket.socket, target: socket.socket) -> None:
         try:
             while data := source.recv(1 << 16):
-                # One piece in fifty is lost and comes again later.
+                # One piece in fifty is lost and sent again later.
                 time.sleep(0.2 if self._random.random() < 0.02 else self._random.uniform(0, 0.01))
                 target.sendall(data)
         except OSError:
@@ -62,9 +62,9 @@ class DelayingProxy:
 
 
 def enter_slow_network() -> str:
-    """Gives this process, and those that it starts, a loopback with delay and loss; returns why not, if it cannot."""
+    """Gives this process and its children a loopback with delay and loss. Returns the reason if that fails."""
     if missing := [name for name in ("ip", "tc") if shutil.which(name) is None]:
-        return f"there is no {missing[0]} here"
+        return f"no command {missing[0]}"
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNET) != 0:
         return f"no network namespace: {os.strerror(ctypes.get_errno())}"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Storage that does not answer, made with userfaultfd: what is read from it waits, and nothing else does.
+// Storage that does not answer, made with userfaultfd. Reads from it wait, and nothing else does.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/userfaultfd.h>
@@ -40,10 +40,10 @@ namespace {
 constexpr std::int64_t kColdBytes = 3 << 20;
 constexpr std::byte kStored{0x5a};
 
-// Disks of which pages are asked for and which answer only when they are told to. Safe for concurrent use.
+// Disks that receive page faults and answer them only after Answer(). Safe for concurrent use.
 class StuckStorage {
  public:
-  // Nothing where the kernel lacks what this takes; `why_not` says so then.
+  // Returns null if the kernel does not support this, and the reason in `why_not`.
   static std::unique_ptr<StuckStorage> Create(std::string& why_not) {
     UniqueFd fd(static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK)));
     uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_MISSING_SHMEM, .ioctls = 0};
@@ -54,9 +54,9 @@ class StuckStorage {
     return nullptr;
   }
 
-  // From now on pages of `file` that were never written to are on a disk that is stuck. `path` leads to the file.
+  // Puts all pages of `file` that were never written on a disk that is stuck. `path` is the path of the file.
   void Hold(const MappedFile& file, const std::string& path) {
-    // The kernel wants a mapping of a file that could be written to: one takes the place of the file's own.
+    // The kernel requires a mapping of a file that is open for writing. It replaces the mapping of `file`.
     const UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
     auto* address = const_cast<std::byte*>(file.bytes().data());
     const std::size_t size = file.bytes().size();
@@ -68,10 +68,10 @@ class StuckStorage {
     ASSERT_EQ(::ioctl(fd_.get(), UFFDIO_REGISTER, &range), 0) << std::strerror(errno);
   }
 
-  // How many times a thread has come to wait.
+  // Returns the number of page faults so far.
   int waiting() const { return waiting_; }
 
-  // Answers what was asked for, and from now on whatever will be.
+  // Answers all page faults, and all later ones.
   void Answer() { answer_ = true; }
 
  private:
@@ -95,7 +95,7 @@ class StuckStorage {
       for (const std::uint64_t address : held) {
         uffdio_copy copy = {
             .dst = address, .src = reinterpret_cast<std::uintptr_t>(page_.data()), .len = kPage, .mode = 0, .copy = 0};
-        // Fails where two threads asked for the same page; both are woken by the first answer.
+        // Fails if two threads fault on the same page. The first answer wakes both.
         ::ioctl(fd_.get(), UFFDIO_COPY, &copy);
       }
       held.clear();
@@ -109,7 +109,7 @@ class StuckStorage {
   std::jthread thread_;
 };
 
-// A directory in memory, where files can have pages that are not there.
+// A directory in memory, whose files can have missing pages.
 class SharedMemoryDirectory {
  public:
   SharedMemoryDirectory() : path_("/dev/shm/tensorferry-XXXXXX") {
@@ -118,7 +118,7 @@ class SharedMemoryDirectory {
   ~SharedMemoryDirectory() {
     if (!path_.empty()) std::filesystem::remove_all(path_);
   }
-  // Empty if there is none.
+  // Empty if there is no such directory.
   const std::string& path() const { return path_; }
 
  private:
@@ -132,7 +132,7 @@ struct Load {
 
 class SlowStorageTest : public ::testing::TestWithParam<Load> {
  protected:
-  // A file of one tensor "t" whose data was never written.
+  // Makes a file of one tensor "t" whose data was never written.
   std::string WriteCold(int number) const {
     const std::string path = directory_.path() + "/cold" + std::to_string(number) + ".safetensors";
     const std::string head = test::SafetensorsBytes(test::HeaderJson({{"t", Dtype::kU8, {kColdBytes}}}));
@@ -144,8 +144,8 @@ class SlowStorageTest : public ::testing::TestWithParam<Load> {
   const SharedMemoryDirectory directory_;
 };
 
-TEST_P(SlowStorageTest, SmallReadsOfWhatIsCachedDoNotWaitForADiskThatIsStuck) {
-  if (directory_.path().empty()) GTEST_SKIP() << "there is no /dev/shm here";
+TEST_P(SlowStorageTest, SmallReadsOfCachedBytesDoNotWaitForAStuckDisk) {
+  if (directory_.path().empty()) GTEST_SKIP() << "no /dev/shm on this machine";
   std::string why_not;
   // Destroyed after the server, whose workers wait for it.
   const std::unique_ptr<StuckStorage> storage = StuckStorage::Create(why_not);
@@ -160,7 +160,7 @@ TEST_P(SlowStorageTest, SmallReadsOfWhatIsCachedDoNotWaitForADiskThatIsStuck) {
     ASSERT_NO_FATAL_FAILURE(storage->Hold(*model->files().front().file, path));
   }
   server::ServerOptions options;
-  // userfaultfd holds mappings only. Chunks of the size of a block would be read, at first, and find holes.
+  // userfaultfd affects mappings only. Chunks of the size of a block would be read from the file at first, as zeros.
   options.stream.chunk_bytes = 512 << 10;
   options.listen = "127.0.0.1:0";
   options.stream.workers = GetParam().workers;
@@ -168,7 +168,7 @@ TEST_P(SlowStorageTest, SmallReadsOfWhatIsCachedDoNotWaitForADiskThatIsStuck) {
 
   std::vector<absl::StatusOr<Tensor>> cold(paths.size());
   std::vector<std::jthread> readers;
-  // Whatever happens below, nobody waits for ever.
+  // No thread waits forever, even if the test fails below.
   struct Release {
     StuckStorage& storage;
     ~Release() { storage.Answer(); }
@@ -182,7 +182,7 @@ TEST_P(SlowStorageTest, SmallReadsOfWhatIsCachedDoNotWaitForADiskThatIsStuck) {
   }
   const int stuck = std::min(GetParam().workers, GetParam().cold_streams);
   for (int i = 0; storage->waiting() < stuck; ++i) {
-    ASSERT_LT(i, 60'000) << "the cold streams never came to the disk";
+    ASSERT_LT(i, 60'000) << "the cold streams never reached the disk";
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 
@@ -197,7 +197,7 @@ TEST_P(SlowStorageTest, SmallReadsOfWhatIsCachedDoNotWaitForADiskThatIsStuck) {
     ASSERT_EQ(test::AsString(tensor.data()), hot.substr(hot.size() - 4096));
   }
   std::ranges::sort(milliseconds);
-  std::printf("small reads beside %d streams on a stuck disk, %d workers: p50 %.2f ms, p99 %.2f ms\n",
+  std::printf("small reads with %d streams on a stuck disk, %d workers: p50 %.2f ms, p99 %.2f ms\n",
               GetParam().cold_streams, GetParam().workers, milliseconds[100], milliseconds[198]);
 
   storage->Answer();
@@ -206,7 +206,7 @@ TEST_P(SlowStorageTest, SmallReadsOfWhatIsCachedDoNotWaitForADiskThatIsStuck) {
     TF_ASSERT_OK(tensor);
     const std::span<const std::byte> data = tensor->data();
     ASSERT_EQ(data.size(), static_cast<std::size_t>(kColdBytes));
-    // The first page holds the header and was there.
+    // The first page contains the header and was never missing.
     EXPECT_TRUE(std::ranges::all_of(data.subspan(4096), [](std::byte b) { return b == kStored; }));
   }
 }

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The client of this release with the server of the previous one, and the other way round: as in a cluster where some
-nodes are updated and others not yet.
+"""The client of this release with the server of the previous one, and vice versa, as in a cluster during an update.
 
 Environment:
-  TENSORFERRY_PREVIOUS_BIN_DIR   where the previous release's tensorferryd and tensorferry are; default:
-                                 build/previous/bin, if tests/previous.sh has built there what previous-release.txt names
+  TENSORFERRY_PREVIOUS_BIN_DIR   directory of the previous release's tensorferryd and tensorferry (default
+                                 build/previous/bin, if tests/previous.sh has built the commit in previous-release.txt)
 """
 
 import contextlib
@@ -31,7 +30,7 @@ from tensor_files import (DTYPE_BITS, NUMPY_DTYPES, TensorToWrite, data_offset, 
 
 BIG_BYTES = 64 << 20
 MIDDLE_BYTES = 24 << 20
-# A client that is stopped in the middle may not have written what came last.
+# A client that is stopped in the middle has perhaps not written the last bytes that it received.
 SLACK_BYTES = 8 << 20
 LARGE_METADATA = {"notes": "x" * (5 << 20)}
 
@@ -40,7 +39,7 @@ THIS = harness.BIN_DIR
 
 @functools.cache
 def previous() -> pathlib.Path:
-    """Where the programs of the previous release are. Skips the tests if they are not there."""
+    """Returns the directory of the previous release's programs. Skips the tests if they do not exist."""
     given = os.environ.get("TENSORFERRY_PREVIOUS_BIN_DIR")
     if given:
         return pathlib.Path(given).resolve()
@@ -63,7 +62,7 @@ def programs_of(bin_dir: pathlib.Path) -> Iterator[None]:
 
 
 class ServedFiles:
-    """A root with a model of two shards, one large file, and one with metadata that fit into no message."""
+    """A root with a model of two shards, one of them large, and a model whose metadata exceeds a message."""
 
     def __init__(self, root: pathlib.Path):
         generator = numpy.random.default_rng(harness.SEED)
@@ -80,16 +79,16 @@ class ServedFiles:
                     {"big": self.big.name} | {name: "small.safetensors" for name in self.tensors})
         (self.model / "config.json").write_text("{}")
         (self.model / "empty.txt").write_text("")
-        # One that begins with a large header.
+        # A file with a large header.
         write_safetensors(root / "metadata/m.safetensors", [make_tensor("t", "U8", (100,), generator)], LARGE_METADATA)
 
     def sizes(self) -> dict[str, int]:
-        """The size of each file of the model."""
+        """Returns the size of each file of the model."""
         return {path.name: path.stat().st_size for path in self.model.iterdir()}
 
 
 def setUpModule() -> None:
-    """Prints what is compared, or skips all tests."""
+    """Prints the two versions, or skips all tests."""
     for bin_dir in (THIS, previous()):
         with programs_of(bin_dir):
             version = harness.run_program(harness.cli_command("--version")).stdout.decode().strip()
@@ -97,7 +96,7 @@ def setUpModule() -> None:
 
 
 class CompatibilityTests:
-    """What must work both ways. `client` has the programs for commands, `server_programs` those for `server`."""
+    """Tests for both directions. `client` is the directory of the commands, `server_programs` that of the server."""
 
     client: pathlib.Path
     server_programs: pathlib.Path
@@ -116,7 +115,7 @@ class CompatibilityTests:
 
     @property
     def other_client(self) -> pathlib.Path:
-        """The release that is not `client`."""
+        """Returns the directory of the release that is not `client`."""
         return previous() if self.client == THIS else THIS
 
     def start_server(self, bin_dir: pathlib.Path) -> harness.Server:
@@ -128,7 +127,7 @@ class CompatibilityTests:
             return super().run_cli(*args, **how)
 
     def start_cli(self, *args: object, bin_dir: pathlib.Path | None = None) -> subprocess.Popen:
-        """Starts a command, by default of `client`."""
+        """Starts a command, by default that of `client`."""
         with programs_of(bin_dir or self.client):
             command = harness.cli_command(*args)
         program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -137,7 +136,7 @@ class CompatibilityTests:
         return program
 
     def get(self, tensor: str, *flags: str, name: str = "x", addresses: str = "") -> bytes:
-        """The bytes of the file that `get` writes, by default from `server`."""
+        """Returns the bytes that `get` writes to a file, by default from `server`."""
         path = self.directory / name
         self.cli_succeeds("get", "model", tensor, "-o", path, *flags, "--server", addresses or self.server.address)
         data = path.read_bytes()
@@ -178,7 +177,7 @@ class CompatibilityTests:
         self.assertEqual((tensor["dtype"], tensor["shape"]), ("F32", [700, 1000]))
 
     def test_tokens_are_those_of_the_other_release(self) -> None:
-        # Otherwise no fetch could move from a server of one to a server of the other.
+        # Otherwise a fetch could not fail over from a server of one release to a server of the other.
         other = self.start_server(self.client)
         infos = [self.cli_json("info", "model", server=server) for server in (self.server, other)]
         tokens = [(info["generation"], info["tree_digest"], [file["digest"] for file in info["files"]])
@@ -234,7 +233,7 @@ class CompatibilityTests:
             self.cli_succeeds("pull", "model", self.target, server=self.server)
             self.assert_target_is_the_model()
             times.append({name: (self.target / name).stat().st_mtime_ns for name in self.files.sizes()})
-        self.assertEqual(*times, "the second pull has written files again")
+        self.assertEqual(*times, "the second pull wrote files")
 
     def interrupt_pull(self, bin_dir: pathlib.Path) -> None:
         """Stops a pull by the client of `bin_dir` in the middle of the large file."""
@@ -254,7 +253,7 @@ class CompatibilityTests:
         self.assert_target_is_the_model()
 
     def test_pull_that_the_other_release_began_is_completed(self) -> None:
-        # It may resume or begin again: state of another version is read or discarded, never guessed.
+        # It resumes or starts again: the state of another version is read or discarded, never guessed.
         self.interrupt_pull(self.other_client)
         self.cli_succeeds("pull", "model", self.target, server=self.server)
         self.assert_target_is_the_model()
@@ -268,7 +267,7 @@ class CompatibilityTests:
         self.assert_target_is_the_model()
 
     def fail_over(self, second: harness.Server, *args: object) -> None:
-        """Runs a command that fetches from `self.server`, which is killed in the middle, and then from `second`."""
+        """Runs a command whose server `self.server` is killed in the middle, and which continues at `second`."""
         with StallingProxy(self.server.address, MIDDLE_BYTES) as proxy:
             program = self.start_cli(*args, "--server", f"{proxy.address},{second.address}", "--connections", "1")
             self.assertTrue(proxy.stalled.wait(harness.PATIENCE_SECONDS))
@@ -276,7 +275,7 @@ class CompatibilityTests:
             _, stderr = program.communicate(timeout=harness.PATIENCE_SECONDS)
         text = harness.stderr_text(stderr)
         self.assertEqual(program.returncode, 0, text)
-        self.assertIn(proxy.address, text, "it reports no failure of the first server")
+        self.assertIn(proxy.address, text, "stderr does not name the first server")
 
     def test_fetch_moves_to_a_server_of_the_other_release(self) -> None:
         for first, second in ((THIS, previous()), (previous(), THIS)):
@@ -301,7 +300,7 @@ class CompatibilityTests:
 
 
 class ThisClientWithPreviousServerTest(CompatibilityTests, harness.EndToEndTest):
-    """A client that was updated before its server."""
+    """A client that is updated before its server."""
 
     def setUp(self) -> None:
         self.client, self.server_programs = THIS, previous()
@@ -309,7 +308,7 @@ class ThisClientWithPreviousServerTest(CompatibilityTests, harness.EndToEndTest)
 
 
 class PreviousClientWithThisServerTest(CompatibilityTests, harness.EndToEndTest):
-    """A server that was updated before its client."""
+    """A server that is updated before its client."""
 
     def setUp(self) -> None:
         self.client, self.server_programs = previous(), THIS
@@ -321,5 +320,5 @@ if __name__ == "__main__":
     for _, reason in result.skipped:
         print(f"skipped: {reason}", file=sys.stderr)
     if result.skipped and result.testsRun == 0:
-        sys.exit(77)  # ctest then says that it was skipped
+        sys.exit(77)  # ctest reports this as skipped
     sys.exit(not result.wasSuccessful())

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The promise of on_read_done: the read is complete and confirmed. Fetches run in the background against our server in
-// the same process, and files are edited in place under them.
+// The contract of on_read_done: the read is complete and confirmed. Fetches run in the background with our server in
+// the same process, while their files are edited in place.
 //
-// TENSORFERRY_SOAK=1 tests with eight times as many bytes and ten times as often.
+// TENSORFERRY_SOAK=1 tests eight times the bytes, ten times as often.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -13,13 +13,11 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <condition_variable>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <stop_token>
@@ -29,6 +27,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/synchronization/notification.h"
 #include "server/server.h"
 #include "tensorferry/client.h"
 #include "tests/testing/cutting_proxy.h"
@@ -50,9 +49,9 @@ using How = CuttingProxy::How;
 constexpr char kModel[] = "m.safetensors";
 constexpr std::int64_t kMib = std::int64_t{1} << 20;
 constexpr std::int64_t kTensorBytes = 4 * kMib;
-// For tests that edit nothing.
+// The size of the model in tests without edits.
 constexpr std::int64_t kSmallBytes = 48 * kMib;
-// Only ends tests that hang.
+// Ends only tests that hang.
 constexpr absl::Duration kPatience = absl::Seconds(120);
 constexpr absl::Duration kMaxCancelTime = absl::Seconds(2);
 
@@ -63,14 +62,14 @@ bool IsSet(const char* variable) {
 bool IsSoak() { return IsSet("TENSORFERRY_SOAK"); }
 bool IsSanitized() { return IsSet("TENSORFERRY_SANITIZED"); }
 
-// How often a file is edited. TENSORFERRY_TEST_VARIANTS chooses it.
+// Returns the number of edits. TENSORFERRY_TEST_VARIANTS sets it.
 int EditCount() {
   if (const char* chosen = std::getenv("TENSORFERRY_TEST_VARIANTS")) return std::max(1, std::atoi(chosen));
   if (IsSoak()) return 100;
   return IsSanitized() ? 4 : 10;
 }
 
-// Polls until `condition` is true. Returns false if it is not for too long.
+// Polls until `condition` is true. Returns false if that takes too long.
 bool WaitUntil(const std::function<bool()>& condition) {
   const absl::Time deadline = absl::Now() + kPatience;
   while (!condition()) {
@@ -80,7 +79,7 @@ bool WaitUntil(const std::function<bool()>& condition) {
   return true;
 }
 
-// A read of the model, and the place of its bytes in the data.
+// A read of the model, and the range of its bytes in the data.
 struct PlannedRead {
   std::string tensor;
   std::optional<SliceSpec> slice = std::nullopt;
@@ -88,7 +87,7 @@ struct PlannedRead {
   std::size_t size = 0;
 };
 
-// A sink like a device: what was written is visible when Finish returns.
+// A sink that behaves like a device: the bytes become visible when Finish returns.
 class DeviceLikeSink final : public Sink {
  public:
   explicit DeviceLikeSink(std::size_t size) : staged_(size, '\0') {}
@@ -114,7 +113,7 @@ class DeviceLikeSink final : public Sink {
     if (on_abandon) on_abandon();
   }
 
-  // Called by Finish and Abandon if they are set.
+  // Called by Finish and Abandon, unless empty.
   std::function<absl::Status()> on_finish = {};
   std::function<void()> on_abandon = {};
 
@@ -132,7 +131,7 @@ class DeviceLikeSink final : public Sink {
   std::atomic<int> abandons_ = 0;
 };
 
-// Takes nothing until the fetch is stopped.
+// A sink whose Write blocks until the fetch is stopped.
 class StuckSink final : public Sink {
  public:
   explicit StuckSink(std::int64_t size_bytes) : size_bytes_(size_bytes) {}
@@ -143,9 +142,10 @@ class StuckSink final : public Sink {
     return absl::OkStatus();
   }
   absl::Status Write(std::int64_t, std::span<const std::byte>) override {
-    std::unique_lock lock(mutex_);
+    absl::Notification stopped;
+    const std::stop_callback on_stop(limits_.stop_token, [&] { stopped.Notify(); });
     is_stuck = true;
-    stopped_.wait(lock, limits_.stop_token, [] { return false; });
+    stopped.WaitForNotification();
     return when_stopped;
   }
   absl::Status Finish() override { return absl::OkStatus(); }
@@ -156,13 +156,11 @@ class StuckSink final : public Sink {
  private:
   const std::int64_t size_bytes_;
   FetchLimits limits_;
-  std::mutex mutex_;
-  std::condition_variable_any stopped_;
 };
 
 class ConfirmationTest : public ::testing::Test {
  protected:
-  // Writes a file of tensors "t.0", "t.1", ..., no two MiB of which are alike.
+  // Writes a file of tensors "t.0", "t.1", ... in which no two MiB are equal.
   void MakeModel(std::int64_t size_bytes) {
     std::vector<test::TensorSpec> tensors;
     for (std::int64_t i = 0; i < size_bytes / kTensorBytes; ++i) {
@@ -183,7 +181,7 @@ class ConfirmationTest : public ::testing::Test {
     Overwrite(0, data_);
   }
 
-  // Writes to the file in place, at `begin` of the data.
+  // Overwrites the file in place, at `begin` of the data.
   void Overwrite(std::size_t begin, std::string_view bytes) const {
     while (!bytes.empty()) {
       const ssize_t size =
@@ -196,7 +194,7 @@ class ConfirmationTest : public ::testing::Test {
 
   void Serve(server::IoMode io = server::IoMode::kMmap) {
     server_.reset();
-    // Clocks of file systems are coarse: an edit must not have the time of the file as it is served.
+    // Clocks of file systems are coarse. This time lets every edit change the modification time.
     const std::array<timespec, 2> times = {{{.tv_sec = 1'000'000'000, .tv_nsec = 0}, {1'000'000'000, 0}}};
     ASSERT_EQ(::futimens(file_.get(), times.data()), 0);
     TF_ASSERT_OK_AND_ASSIGN(const auto catalog, Catalog::Load(directory_.path()));
@@ -216,7 +214,7 @@ class ConfirmationTest : public ::testing::Test {
   }
   Client Connect(int connections = 1) const { return Connect(server_->address(), connections); }
 
-  // Reads that together bring all data once: tensors, and slices of tensors, in any order.
+  // Returns reads that together cover all data once: tensors, and slices of tensors, in random order.
   std::vector<PlannedRead> MakePlan() {
     std::vector<PlannedRead> plan;
     for (std::size_t i = 0; i < data_.size() / kTensorBytes; ++i) {
@@ -240,7 +238,7 @@ class ConfirmationTest : public ::testing::Test {
     return std::string_view(data_).substr(read.begin, read.size);
   }
 
-  // The plan, with results at the places in `memory` that they have in the data.
+  // Returns the plan, with destinations in `memory` at the same offsets as in the data.
   static std::vector<Read> IntoMemory(const std::vector<PlannedRead>& plan, std::string& memory) {
     std::vector<Read> reads;
     for (const PlannedRead& read : plan) {
@@ -254,7 +252,7 @@ class ConfirmationTest : public ::testing::Test {
     return std::string_view(memory).substr(read.begin, read.size) == Expected(read);
   }
 
-  // How the edits of a test ended.
+  // Counts the outcomes of the edits of a test.
   struct Tally {
     int edits = 0;
     int failed = 0;           // the fetch ended with an error
@@ -277,13 +275,13 @@ class ConfirmationTest : public ::testing::Test {
     const std::vector<PlannedRead> plan = MakePlan();
     const std::vector<Read> reads = IntoMemory(plan, memory);
     const Client client = Connect(connections);
-    // What was read before is sent from the mapping, with a checksum of what it was.
+    // Bytes that were read before are sent from the mapping, with the checksum of the old bytes.
     if (is_warm) {
       TF_ASSERT_OK(client.Fetch(kModel, reads));
     }
     std::ranges::fill(memory, '\0');
 
-    // The edits are anywhere, or where the server is at work: a little after what has arrived.
+    // The edits are anywhere, or a little after the bytes that have arrived, where the server reads now.
     const bool is_near = !random_.OneIn(4);
     std::vector<std::int64_t> places(static_cast<std::size_t>(random_.Between(1, 16)));
     for (std::int64_t& place : places) place = random_.Between(0, is_near ? 16 * kMib : total);
@@ -321,7 +319,7 @@ class ConfirmationTest : public ::testing::Test {
 
     tally.reported_before += reported_before;
     tally.reported_after += reported - reported_before;
-    // Nothing is written to a read after it was reported.
+    // Nothing may be written to a read after it was reported.
     for (std::size_t i = 0; i < plan.size(); ++i) {
       if (times[i] > 0 && !HasArrived(plan[i], memory)) is_wrong[i] = true;
     }
@@ -357,7 +355,7 @@ TEST_F(ConfirmationTest, ReadOfAFileThatIsEditedInPlaceIsReportedWithTheOldBytes
               tally.edits, data_.size() >> 20, tally.failed, tally.reported_before, tally.reported_after, tally.wrong);
   EXPECT_EQ(tally.wrong, 0);
   EXPECT_EQ(tally.edits, count);
-  // Otherwise this would show nothing.
+  // Otherwise the test would prove nothing.
   EXPECT_GE(tally.failed, count / 2);
   EXPECT_GT(tally.reported_before, 0);
 }
@@ -402,7 +400,7 @@ TEST_F(ConfirmationTest, EachReadIsReportedOnceBeforeWaitReturns) {
       EXPECT_EQ(pending.progress().bytes_done, static_cast<std::int64_t>(data_.size()));
       EXPECT_EQ(pending.progress().bytes_total, static_cast<std::int64_t>(data_.size()));
 
-      // The same where the caller waits at once.
+      // The same with a blocking fetch.
       std::ranges::fill(times, 0);
       std::ranges::fill(memory, '\0');
       TF_ASSERT_OK(Connect(connections).Fetch(kModel, reads, options));
@@ -474,7 +472,7 @@ TEST_F(ConfirmationTest, ReadIntoADeviceIsReportedWhenItHasArrivedThere) {
 TEST_F(ConfirmationTest, FetchIntoADeviceThatFailsEndsWithItsError) {
   ASSERT_NO_FATAL_FAILURE(MakeModel(kSmallBytes));
   ASSERT_NO_FATAL_FAILURE(Serve());
-  // It cannot end by itself.
+  // The fetch cannot end without the failure.
   CuttingProxy proxy(server_->address(), [](int) { return Fate{40 * kMib, How::kStall}; });
   std::deque<DeviceLikeSink> sinks;
   std::vector<Read> reads;
@@ -505,13 +503,13 @@ TEST_F(ConfirmationTest, FetchThatFailsBeforeAReadArrivedAtItsDeviceEndsWithTheR
     Destination into = std::span(memory).subspan(i * kTensorBytes, static_cast<std::size_t>(kTensorBytes));
     reads.push_back({.tensor = fmt::format("t.{}", i), .into = i == 1 ? Destination(&sink) : std::move(into)});
   }
-  // While the first read is reported the fetch fails, and the sink of the next is abandoned.
+  // The fetch fails while the first read is reported, and the sink of the next one is abandoned.
   std::atomic<bool> abandoning = false;
   std::atomic<bool> returned = false;
   sink.on_abandon = [&] {
     abandoning = true;
     EXPECT_TRUE(WaitUntil([&] { return returned.load(); }));
-    // Lets the thread that waits come to the sink: the outcome must be the same without.
+    // Lets the waiting thread reach the sink first. The outcome must be the same without this.
     absl::SleepFor(absl::Milliseconds(100));
   };
   FetchOptions options;
@@ -548,7 +546,7 @@ TEST_F(ConfirmationTest, CancelEndsAFetchThatIsStalled) {
   }
 }
 
-TEST_F(ConfirmationTest, CancelWithinTheCallbackEndsTheFetch) {
+TEST_F(ConfirmationTest, CancelInTheCallbackEndsTheFetch) {
   ASSERT_NO_FATAL_FAILURE(MakeModel(kSmallBytes));
   ASSERT_NO_FATAL_FAILURE(Serve());
   CuttingProxy proxy(server_->address(), [](int) { return Fate{40 * kMib, How::kStall}; });
@@ -618,7 +616,7 @@ TEST_F(ConfirmationTest, CancelLeavesTheClientItsConnection) {
   pending.Cancel();
   EXPECT_THAT(pending.Wait(), StatusIs(absl::StatusCode::kCancelled));
   TF_EXPECT_OK(client.ListModels());
-  EXPECT_EQ(dialed, 1) << "the client gave up a connection that was sound";
+  EXPECT_EQ(dialed, 1) << "the client closed a working connection";
 }
 
 TEST_F(ConfirmationTest, CancelAfterTheEndChangesNothing) {
@@ -647,11 +645,11 @@ TEST_F(ConfirmationTest, FetchThatIsDestroyedWhileItRunsWritesNoMore) {
     for (std::size_t r = 0; r < reads.size(); r += 2) reads[r].into = &sinks.emplace_back(plan[r].size);
     auto client = std::make_unique<Client>(Connect(static_cast<int>(random_.Between(1, 3))));
     FetchOptions options;
-    options.on_read_done = [](std::size_t) { ADD_FAILURE() << "reported although nobody waits"; };
+    options.on_read_done = [](std::size_t) { ADD_FAILURE() << "reported although no thread waits"; };
     {
       PendingFetch pending = client->StartFetch(kModel, reads, options);
       PendingFetch moved = std::move(pending);
-      // It keeps what it needs of its client.
+      // The fetch keeps the resources of its client alive.
       if (random_.OneIn(2)) client.reset();
       const std::int64_t until = random_.Between(0, kSmallBytes * 3 / 4);
       EXPECT_TRUE(WaitUntil([&] { return moved.progress().bytes_done >= until; }));

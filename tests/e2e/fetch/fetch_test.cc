@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The client library against our server in the same process, over a real socket.
+// The client library with our server in the same process, over a real socket.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -49,7 +49,7 @@ class FetchTest : public ::testing::Test {
     Restart();
   }
 
-  // Serves the root as it is now; the client stays.
+  // Restarts the server with the current root, at the same address.
   void Restart(const std::string& listen = "127.0.0.1:0") {
     server_.reset();
     TF_ASSERT_OK_AND_ASSIGN(const auto catalog, Catalog::Load(directory_.path()));
@@ -139,7 +139,7 @@ TEST_F(FetchTest, ListsAndMetadataAgreeWithTheFile) {
   EXPECT_EQ(metadata.files[0].name, "m.safetensors");
 }
 
-TEST_F(FetchTest, ErrorsNameWhatIsWrong) {
+TEST_F(FetchTest, ErrorsNameTheirObject) {
   const Client client = Connect();
   EXPECT_THAT(client.FetchTensor("nope", "matrix"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("\"nope\"")));
   EXPECT_THAT(client.FetchTensor("m.safetensors", "nope"),
@@ -169,16 +169,18 @@ TEST_F(FetchTest, DeadlinePassedInTheMiddleIsDeadlineExceeded) {
   const Client client = Connect();
   FetchOptions options;
   options.timeout = absl::Milliseconds(300);
-  // A caller that takes its time: flow control stops the server, the deadline stops the call.
+  // The caller is slow, so that flow control stops the server and the deadline ends the call.
   options.on_progress = [&](const Progress&) { absl::SleepFor(absl::Milliseconds(50)); };
   EXPECT_THAT(client.FetchTensor("m.safetensors", "large", std::nullopt, options),
-              StatusIs(absl::StatusCode::kDeadlineExceeded));
+              StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("timed out after 300 ms with ")));
   options.timeout = absl::ZeroDuration();
   EXPECT_THAT(client.FetchTensor("m.safetensors", "matrix", std::nullopt, options),
-              StatusIs(absl::StatusCode::kDeadlineExceeded));
+              StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("timed out after 0 s")));
+  EXPECT_THAT(client.ListModels({.timeout = absl::ZeroDuration()}),
+              StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("timed out after 0 s")));
 }
 
-TEST_F(FetchTest, ServerThatIsNotThereIsUnavailable) {
+TEST_F(FetchTest, ServerThatStoppedIsUnavailable) {
   const std::string address = server_->address();
   const Client client = Connect(1, {.max_attempts = 3});
   server_.reset();
@@ -201,7 +203,7 @@ TEST_F(FetchTest, ServerThatComesBackIsUsedAtOnceAfterHoweverManyFailures) {
   TF_EXPECT_OK(client.FetchTensor("m.safetensors", "matrix"));
 }
 
-TEST_F(FetchTest, ServerThatGoesAwayInTheMiddleIsNoSuccess) {
+TEST_F(FetchTest, ServerThatStopsDuringAFetchIsAnError) {
   const Client client = Connect(1, {.max_attempts = 2});
   std::atomic<bool> begun = false;
   FetchOptions options;
@@ -225,7 +227,7 @@ TEST_F(FetchTest, FileOverwrittenWhileItIsStreamedIsAborted) {
               StatusIs(absl::StatusCode::kAborted, HasSubstr("changed while it was served")));
 }
 
-TEST_F(FetchTest, ReplacedFileOfAnotherGenerationIsAbortedWhereItIsDemanded) {
+TEST_F(FetchTest, ReplacedFileIsAbortedIfTheOldGenerationIsRequired) {
   const std::string old_generation = model_->generation();
   std::string bytes = directory_.Read("m.safetensors");
   bytes.back() = static_cast<char>(bytes.back() + 1);
@@ -237,7 +239,7 @@ TEST_F(FetchTest, ReplacedFileOfAnotherGenerationIsAbortedWhereItIsDemanded) {
               StatusIs(absl::StatusCode::kAborted));
 }
 
-TEST_F(FetchTest, RunOfAFileAndWrongDigest) {
+TEST_F(FetchTest, RangeOfAFileArrivesUnlessItsDigestIsWrong) {
   const Client client = Connect();
   TF_ASSERT_OK_AND_ASSIGN(const ModelMetadata metadata, client.GetMetadata("m.safetensors"));
   std::string memory(1000, '\0');
@@ -249,7 +251,7 @@ TEST_F(FetchTest, RunOfAFileAndWrongDigest) {
               StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
-TEST_F(FetchTest, NothingOfAFileArrivesWhereNothingIsWanted) {
+TEST_F(FetchTest, EmptyRangeOfAFileIsFetched) {
   const Client client = Connect();
   TF_ASSERT_OK_AND_ASSIGN(const ModelMetadata metadata, client.GetMetadata("m.safetensors"));
   const FileInfo& file = metadata.files[0];
@@ -282,7 +284,7 @@ TEST_F(FetchTest, ManyThreadsShareOneClient) {
   EXPECT_EQ(exact, 8 * 20);
 }
 
-TEST_F(FetchTest, StreamsThatEndedAreGone) {
+TEST_F(FetchTest, EndedStreamsReleaseTheirBytes) {
   {
     const Client client = Connect();
     for (int i = 0; i < 10; ++i) TF_ASSERT_OK(client.FetchTensor("m.safetensors", "matrix"));

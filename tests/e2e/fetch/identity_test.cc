@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two files of equal sample and different bytes: no server that sees only one of them can tell them apart. A fetch that
-// begins with one and continues with the other must end with an error, or with all bytes of one of them.
+// Two files of equal sample and different bytes. A server that sees only one of them cannot distinguish them. A fetch
+// that begins with one and resumes with the other must end with an error, or with all bytes of one of them.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -10,14 +10,12 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <condition_variable>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,6 +23,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "lib/sync/mutex.h"
 #include "server/server.h"
 #include "tensorferry/client.h"
 #include "tests/testing/cutting_proxy.h"
@@ -44,24 +44,24 @@ constexpr char kModel[] = "m.safetensors";
 constexpr char kMatrix[] = "matrix";
 constexpr std::size_t kMatrixIndex = 1;
 constexpr std::int64_t kMib = std::int64_t{1} << 20;
-// Less than this a client does not cut off for a connection of its own.
+// The smallest range that a client gives a connection of its own.
 constexpr std::int64_t kLaneBytes = 4 * kMib;
-// The requests and responses that come before the data, and the heads of messages.
+// The bytes of a connection that are not data: requests, responses before the data, and heads of messages.
 constexpr std::int64_t kOverheadBytes = 16 << 10;
-// Only ends tests that hang.
+// Ends only tests that hang.
 constexpr absl::Duration kPatience = absl::Seconds(120);
 
-// How many variants of each case are tried. TENSORFERRY_TEST_VARIANTS chooses it.
+// Returns the number of variants of each case. TENSORFERRY_TEST_VARIANTS sets it.
 int VariantCount() {
   if (const char* chosen = std::getenv("TENSORFERRY_TEST_VARIANTS")) return std::max(1, std::atoi(chosen));
   const char* sanitized = std::getenv("TENSORFERRY_SANITIZED");
   return sanitized != nullptr && std::string_view(sanitized) == "1" ? 20 : 100;
 }
-// The same where the files are equal, and every fetch must succeed.
+// Returns the number for cases with equal files, where every fetch must succeed.
 int EqualVariantCount() { return std::max(1, VariantCount() / 4); }
 
-// Returns true if a digest covers the byte at `position` of a tensor of that size: all of a small one, otherwise four
-// runs that are evenly spread.
+// Returns true if a digest covers the byte at `position` of a tensor of this size. It covers all bytes of a small
+// tensor, otherwise four runs that are evenly spread.
 bool IsSampled(std::int64_t size_bytes, std::int64_t position) {
   if (size_bytes <= 1024) return true;
   const std::int64_t distance = (size_bytes - 256) / 3;
@@ -84,56 +84,56 @@ struct Versions {
   }
 };
 
-// A read, and what it gives of each version.
+// A read, and its expected bytes in each version.
 struct Wanted {
   std::string tensor;
   std::optional<SliceSpec> slice = std::nullopt;
   std::array<std::string, 2> expected;
 };
 
-// Blocks those who write to the sinks of a fetch once they wrote so many bytes.
+// Blocks all writes to the sinks of a fetch after a number of bytes, until Resume.
 class Pause {
  public:
   explicit Pause(std::int64_t after_bytes) : after_bytes_(after_bytes) {}
 
-  // Counts bytes, and returns at once, or after Resume.
+  // Counts bytes. Blocks until Resume if there are enough.
   void Add(std::size_t size_bytes) {
-    std::unique_lock lock(mutex_);
+    const MutexLock lock(&mutex_);
     written_bytes_ += static_cast<std::int64_t>(size_bytes);
     if (written_bytes_ < after_bytes_) return;
     reached_ = true;
-    changed_.notify_all();
-    changed_.wait(lock, [this] { return resumed_; });
+    changed_.SignalAll();
+    while (!resumed_) changed_.Wait(&mutex_);
   }
-  // The fetch has ended.
+  // Records that the fetch has ended.
   void End() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(&mutex_);
     ended_ = true;
-    changed_.notify_all();
+    changed_.SignalAll();
   }
-  // Returns true if the fetch is paused, false if it ended before.
+  // Waits until the fetch is paused. Returns false if it ended before.
   bool Await() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return reached_ || ended_; });
+    const MutexLock lock(&mutex_);
+    while (!reached_ && !ended_) changed_.Wait(&mutex_);
     return reached_;
   }
   void Resume() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(&mutex_);
     resumed_ = true;
-    changed_.notify_all();
+    changed_.SignalAll();
   }
 
  private:
   const std::int64_t after_bytes_;
-  std::mutex mutex_;  // guards what follows
-  std::condition_variable changed_;
-  std::int64_t written_bytes_ = 0;
-  bool reached_ = false;
-  bool resumed_ = false;
-  bool ended_ = false;
+  Mutex mutex_;
+  CondVar changed_;
+  std::int64_t written_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool reached_ ABSL_GUARDED_BY(mutex_) = false;
+  bool resumed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-// Memory behind a sink.
+// A sink that writes to memory.
 class MemorySink final : public Sink {
  public:
   // `pause` may be null.
@@ -158,7 +158,7 @@ enum class Change { kReplacedByRename, kOtherReplica, kRestarted };
 enum class Kind { kTensor, kSlice, kPlan, kFile };
 constexpr std::array kKinds = {Kind::kTensor, Kind::kSlice, Kind::kPlan, Kind::kFile};
 
-// How the variants of a case ended.
+// Counts the outcomes of the variants of a case.
 struct Tally {
   int variants = 0;
   int resumed = 0;  // the fetch continued after the change
@@ -184,9 +184,9 @@ class IdentityTest : public ::testing::Test {
     }
   }
 
-  // Making files
+  // Files
 
-  // Makes tensors of about `size_bytes` in all: a matrix of most of it, some of the middle size, and small ones.
+  // Makes tensors of about `size_bytes` in all: a large matrix, some of medium size, and small ones.
   Versions MakeVersions(std::int64_t size_bytes, bool equal) {
     Versions versions;
     const std::int64_t columns = random_.Between(500, 3000);
@@ -209,7 +209,7 @@ class IdentityTest : public ::testing::Test {
     return versions;
   }
 
-  // Changes bytes of the second version that are not sampled: some that are spread, or a run as an edited row is.
+  // Changes bytes of the second version that are not sampled: random ones, or a run like an edited row.
   void ChangeBytes(Versions& versions) {
     const std::int64_t count = std::int64_t{1} << random_.Between(0, 12);
     const bool spread = !random_.OneIn(3);
@@ -225,7 +225,7 @@ class IdentityTest : public ::testing::Test {
     }
   }
 
-  // Returns a slice of the matrix of much of its bytes.
+  // Returns a slice of the matrix with a large part of its bytes.
   Wanted MakeSlice(const Versions& versions) {
     const std::vector<std::int64_t>& shape = versions.tensors[kMatrixIndex].shape;
     const auto range = [this](std::int64_t size) {
@@ -303,7 +303,7 @@ class IdentityTest : public ::testing::Test {
     return total;
   }
 
-  // Serving them
+  // Servers
 
   // A server of one root.
   struct Replica {
@@ -312,7 +312,7 @@ class IdentityTest : public ::testing::Test {
     std::unique_ptr<server::Server> server;
   };
 
-  // Returns a root with that version in it, and the model as a catalog sees it that has seen no other.
+  // Returns a root with this version, and the model as in a catalog that has seen no other version.
   static void Publish(const Versions& versions, std::size_t version, Replica& replica) {
     replica.root = std::make_unique<test::TempDir>();
     replica.root->Write(kModel, versions.File(version));
@@ -336,7 +336,7 @@ class IdentityTest : public ::testing::Test {
     return options;
   }
 
-  // Puts the file of `next` in the place of that of `current`, and lets the server of the latter see it.
+  // Replaces the file of `current` by that of `next`, and lets the server of `current` reload it.
   void ReplaceByRename(Replica& current, const Replica& next, bool equal) {
     struct stat before = {};
     ASSERT_EQ(::stat(current.root->Path(kModel).c_str(), &before), 0);
@@ -354,7 +354,7 @@ class IdentityTest : public ::testing::Test {
     served.Publish(catalog);
   }
 
-  // Fetching
+  // Fetches
 
   // The outcome of a fetch.
   struct Outcome {
@@ -362,7 +362,7 @@ class IdentityTest : public ::testing::Test {
     std::deque<std::string> results;
   };
 
-  // Watches which reads are reported while a fetch runs: they must be of one version together, too.
+  // Checks the reads that are reported during a fetch: together they must be of one version.
   class Reports {
    public:
     explicit Reports(const std::vector<Wanted>& reads) : reads_(reads) {}
@@ -378,7 +378,7 @@ class IdentityTest : public ::testing::Test {
     std::array<bool, 2> could_be_ = {true, true};
   };
 
-  // Fetches `reads`. `pause`, unless null, is where the sinks block; without it results go to memory.
+  // Fetches `reads` into sinks that block at `pause`, or into memory if it is null.
   static Outcome Fetch(const Client& client, Kind kind, const std::vector<Wanted>& reads, bool deferred, bool reported,
                        Pause* pause, FetchOptions options) {
     options.timeout = kPatience;
@@ -410,7 +410,7 @@ class IdentityTest : public ::testing::Test {
     return outcome;
   }
 
-  // Counts and judges an outcome: an error, or all bytes of one version.
+  // Counts an outcome, which must be an error or all bytes of one version.
   static void Judge(const Outcome& outcome, const std::vector<Wanted>& reads, bool equal, Tally& tally) {
     ++tally.variants;
     if (!outcome.status.ok()) {
@@ -434,7 +434,7 @@ class IdentityTest : public ::testing::Test {
   void RunVariant(Change change, bool equal, Tally& tally) {
     const Kind kind = random_.ElementOf(kKinds);
     const int connections = static_cast<int>(random_.Between(1, 3));
-    // Larger than what a client first asks of a tensor whose size it does not know.
+    // Larger than the first request for a tensor of unknown size.
     const bool is_large = kind == Kind::kTensor && random_.OneIn(8);
     const std::int64_t lanes = is_large ? 6 : connections;
     const Versions versions = MakeVersions(lanes * kLaneBytes + random_.Between(kMib, 4 * kMib), equal);
@@ -461,7 +461,7 @@ class IdentityTest : public ::testing::Test {
       ASSERT_NO_FATAL_FAILURE(Serve(second, options));
     }
 
-    // Each connection brings so many bytes and no more, and at least one message.
+    // The bytes that each connection brings, and at least one message.
     const std::int64_t pause_after = random_.Between(1, lane_bytes / 2);
     const std::int64_t least = chunk_bytes + kOverheadBytes + (in_sink ? pause_after + chunk_bytes : 0);
     std::vector<Fate> fates;
@@ -528,15 +528,15 @@ class IdentityTest : public ::testing::Test {
     tally.Print(what);
     EXPECT_EQ(tally.wrong, 0);
     EXPECT_EQ(tally.variants, count);
-    // Otherwise this would show nothing.
+    // Otherwise the test would prove nothing.
     EXPECT_GE(tally.resumed, count * 8 / 10);
     if (equal) {
       EXPECT_EQ(tally.of_version[0], count);
     } else if (change == Change::kReplacedByRename) {
-      // The server saw both files, and knows that the new one is another.
+      // The server saw both files, and detected that they differ.
       EXPECT_GE(tally.aborted, count * 8 / 10);
     } else if (count >= 20) {
-      // Where the bytes that have arrived are those of both files, the fetch may take the rest from the other one.
+      // If the bytes that have arrived are equal in both files, the fetch may take the rest from the other one.
       EXPECT_GE(tally.aborted, count / 4);
     }
   }
@@ -571,7 +571,7 @@ class IdentityTest : public ::testing::Test {
     CuttingProxy to_first(first.server->address(),
                           [&](int i) { return i < 2 ? fates[static_cast<std::size_t>(i)] : std::nullopt; });
     CuttingProxy to_second(second.server->address(),
-                           [&](int i) { return i < 2 ? fates[static_cast<std::size_t>(2 + i)] : std::nullopt; });
+                           [&](int i) { return i < 2 ? fates[static_cast<std::size_t>(i) + 2] : std::nullopt; });
     TF_ASSERT_OK_AND_ASSIGN(const Client client,
                             Client::Connect({to_first.address(), to_second.address()},
                                             {.connections = connections,
@@ -613,11 +613,11 @@ class IdentityTest : public ::testing::Test {
   std::string pool_;
 };
 
-TEST_F(IdentityTest, FetchWhoseFileIsReplacedByOneOfEqualSampleMeanwhileIsOfOneVersion) {
+TEST_F(IdentityTest, FetchWhoseFileIsReplacedByOneOfEqualSampleIsOfOneVersion) {
   RunVariants(Change::kReplacedByRename, /*equal=*/false, "replaced by rename");
 }
 
-TEST_F(IdentityTest, FetchWhoseFileIsReplacedByEqualBytesMeanwhileSucceeds) {
+TEST_F(IdentityTest, FetchWhoseFileIsReplacedByEqualBytesSucceeds) {
   RunVariants(Change::kReplacedByRename, /*equal=*/true, "replaced by equal bytes");
 }
 

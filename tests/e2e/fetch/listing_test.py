@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lists are complete and in order by page, prefix and glob; wrong requests are refused with the code of the proto."""
+"""Lists are complete and in order for pages, prefixes and globs. Invalid requests fail with the code in the proto."""
 
 import fnmatch
 import json
@@ -21,7 +21,7 @@ COMPANIONS = ["config.json", "generation_config.json", "merges.txt", "tokenizer.
 
 
 class ListingTest(harness.EndToEndTest):
-    """A root with a model of odd names, plain files, and one bad file."""
+    """A root with a model with unusual names, plain files, and a bad file."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -71,7 +71,7 @@ class ListingTest(harness.EndToEndTest):
             self.assertEqual(self.list_tensors(page_size), expected, page_size)
 
     def test_pages_of_any_size_give_all_models_in_order(self) -> None:
-        # The only file of a ready directory goes by the directory's name; that of a bad one is listed beside it.
+        # A ready directory with one file is listed as the directory; a bad one is listed next to its file.
         expected = sorted([".", "narrow.safetensors", "odd.safetensors", "bad", "bad/model.safetensors", "files",
                            *(f"group/{i}" for i in range(20))])
         for page_size in (0, 1, 7, 100):
@@ -87,7 +87,7 @@ class ListingTest(harness.EndToEndTest):
         self.assertEqual(models["odd.safetensors"].tensor_count, len(NAMES))
         self.assertEqual(models["odd.safetensors"].size_bytes, 6 * len(NAMES))
 
-    def test_prefix_and_glob_choose(self) -> None:
+    def test_prefix_and_glob_select_tensors(self) -> None:
         by_bytes = sorted(NAMES, key=str.encode)
         for prefix in ("a", "a.b", "layers.1", "\u65e5", "nothing"):
             expected = [name for name in by_bytes if name.startswith(prefix)]
@@ -100,7 +100,7 @@ class ListingTest(harness.EndToEndTest):
         self.assertEqual(self.list_tensors(glob="b\\[0]"), ["b[0]"])
         self.assertEqual(self.list_tensors(prefix="layers.1", glob="*0.w"), ["layers.10.w"])
 
-    def test_metadata_tells_model_files_and_tensor(self) -> None:
+    def test_metadata_describes_model_files_and_tensor(self) -> None:
         answer = self.stub.GetMetadata(pb.GetMetadataRequest(model="odd.safetensors"))
         self.assertEqual([(file.name, file.kind) for file in answer.files],
                          [("odd.safetensors", pb.FILE_KIND_SAFETENSORS)])
@@ -156,7 +156,7 @@ class ListingTest(harness.EndToEndTest):
             self.assertEqual(changed[0], generation, "companions are not part of a generation")
             self.assertNotEqual(changed[1], digest)
 
-    def test_metadata_that_fits_no_message_is_left_out_and_in_the_header(self) -> None:
+    def test_metadata_larger_than_a_message_is_omitted_and_in_the_header(self) -> None:
         root = self.temporary_directory()
         metadata = {"large": "x" * (5 << 20)}
         write_safetensors(root / "m/1.safetensors", [TensorToWrite("a", "U8", (1,), b"\1")], metadata)
@@ -209,7 +209,7 @@ class ListingTest(harness.EndToEndTest):
 
             self.assert_refused(code.NOT_FOUND, '"no tensor"', rpc, **of(pb.Read(tensor="no tensor")))
             self.assert_refused(code.OUT_OF_RANGE, '"a"', rpc, **of(pb.Read(tensor="a", read_offset=7)))
-            # A limit of 0 asks for no byte, and still for a place in the result.
+            # The offset must be valid even if the limit is 0.
             self.assert_refused(code.OUT_OF_RANGE, '"a"', rpc, **of(pb.Read(tensor="a", read_offset=7, read_limit=0)))
             self.assert_refused(code.INVALID_ARGUMENT, '"a"', rpc, **of(pb.Read(tensor="a", read_offset=-1)))
             self.assert_refused(code.INVALID_ARGUMENT, '"a"', rpc, **of(pb.Read(tensor="a", read_limit=-1)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The client in ten lines that proto/README.md shows: it is run as it is there."""
+"""Runs the client of ten lines in proto/README.md as it is written there."""
 
 import os
 import pathlib
@@ -16,18 +16,18 @@ README = pathlib.Path(harness.PROTO_DIR) / "README.md"
 
 
 class ProtoReadmeTest(harness.EndToEndTest):
-    """A directory in which somebody follows the README."""
+    """A directory in which a user follows the README."""
 
     def setUp(self) -> None:
         super().setUp()
         (self.directory / "proto").symlink_to(harness.PROTO_DIR)
         self.tensor = make_tensor("rows", "F32", (700, 1000), numpy.random.default_rng(harness.SEED))
         write_safetensors(self.directory / "root/m.safetensors", [self.tensor])
-        # The README says `python`, and means one that has the packages.
+        # `python` in the README is one that has the packages.
         self.path = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
 
     def block(self, language: str) -> str:
-        """The README's only block of code in this language."""
+        """Returns the README's only block of code in this language."""
         (block,) = re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
         return block
 

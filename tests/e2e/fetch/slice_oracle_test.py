@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random slices over all dtypes, fetched one by one and as plans, are what numpy makes of the same bytes."""
+"""Random slices of all dtypes, fetched one by one and several per request, equal numpy's slices of the same bytes."""
 
 import concurrent.futures
 import dataclasses
@@ -20,7 +20,7 @@ from slice_oracle import MAPPED_RUN_BYTES, Expected, Key, Refused, expect, rando
 from stock_client import pb
 from tensor_files import DTYPE_BITS, NUMPY_DTYPES, TensorToWrite, make_tensor, write_safetensors
 
-# How many slices must be equal; TENSORFERRY_TEST_SLICES makes it less where programs are slow.
+# The number of slices to compare. TENSORFERRY_TEST_SLICES reduces it for slow programs.
 SLICES = int(os.environ.get("TENSORFERRY_TEST_SLICES", "22000"))
 SINGLES = SLICES * 4 // 22
 TENSORS_PER_DTYPE = 12
@@ -29,7 +29,7 @@ THREADS = 4
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """A read and what must come."""
+    """A read and its expected result."""
     tensor: TensorToWrite
     key: Key
     offset: int
@@ -40,17 +40,17 @@ class Wanted:
         return f"{self.tensor.dtype} {self.tensor.shape} {self.key} from {self.offset}, at most {self.limit}"
 
     def read(self) -> "pb.Read":
-        """The request for it."""
+        """Returns the read as a proto."""
         return pb.Read(tensor=self.tensor.name, slice=stock_client.to_proto(self.key), read_offset=self.offset,
                        read_limit=self.limit)
 
     def part(self) -> bytes:
-        """The bytes that the read asks for."""
+        """Returns the bytes that the read requests."""
         return self.expected.data[self.offset:][:self.limit]
 
 
 class SliceOracleTest(harness.EndToEndTest):
-    """One server with tensors of every dtype; several threads ask it."""
+    """One server with tensors of every dtype, and several client threads."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -58,7 +58,7 @@ class SliceOracleTest(harness.EndToEndTest):
         generator = numpy.random.default_rng(harness.SEED)
         self.tensors = [make_tensor(f"{dtype}.{i}", dtype, random_shape(dtype, source), generator)
                         for dtype in DTYPE_BITS for i in range(TENSORS_PER_DTYPE)]
-        # Nothing is aligned: data begins and tensors follow each other at any byte.
+        # Nothing is aligned: the data and each tensor begin at any byte.
         source.shuffle(self.tensors)
         path = self.directory / "model.safetensors"
         write_safetensors(path, self.tensors)
@@ -68,7 +68,7 @@ class SliceOracleTest(harness.EndToEndTest):
         self.lock = threading.Lock()
 
     def assert_safetensors_library_reads(self, path) -> None:
-        """The oracle's bytes are those that the reference finds under the same names."""
+        """Checks the oracle's bytes against those of the safetensors library."""
         read = dict(safetensors.deserialize(path.read_bytes()))
         self.assertEqual(len(read), len(self.tensors))
         for tensor in self.tensors:
@@ -106,14 +106,14 @@ class SliceOracleTest(harness.EndToEndTest):
             self.counts += counts
 
     def random_read(self, stub, source: random.Random, counts: Counter[str]) -> Wanted:
-        """A read that exists; those that do not, met on the way, are asked for and must be refused."""
+        """Returns a valid read. Requests the invalid ones that it generates on the way, which must be refused."""
         while True:
             tensor = source.choice(self.tensors)
             key = random_key(tensor, source)
             try:
                 expected = expect(tensor, key)
             except Refused as refusal:
-                # Slices that cut bytes are many: one in five is tried.
+                # Many slices cut bytes: one in five is requested.
                 if DTYPE_BITS[tensor.dtype] >= 8 or source.random() < 0.2:
                     self.check_refused(stub, tensor, key, str(refusal))
                     counts["refused"] += 1

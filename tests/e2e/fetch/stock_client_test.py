@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stock gRPC client with no options gets correct tensors, slices, plans and files, in chunks as the proto says."""
+"""A stock gRPC client without options gets correct tensors, slices and files, in chunks as the proto specifies."""
 
 import pathlib
 import shutil
@@ -22,7 +22,7 @@ CONFIRMED_EVERY_BYTES = 16 << 20
 
 
 class StockClientTest(harness.EndToEndTest):
-    """One model with tensors of several MiB, of a few bytes and of none."""
+    """A model with tensors of several MiB, of a few bytes and of none."""
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -44,7 +44,7 @@ class StockClientTest(harness.EndToEndTest):
         self.assertEqual((result.name, result.dtype, tuple(result.shape)), (tensor.name, tensor.dtype, tensor.shape))
         self.assertTrue(stream.data[index] == tensor.data, f"{tensor.name} has wrong bytes")
 
-    def test_ten_lines_give_a_tensor(self) -> None:
+    def test_ten_lines_fetch_a_tensor(self) -> None:
         channel = grpc.insecure_channel(self.server.address)
         stub = pb_grpc.TensorServiceStub(channel)
         stream = stub.GetTensor(pb.GetTensorRequest(model="model", read=pb.Read(tensor="big")))
@@ -61,7 +61,7 @@ class StockClientTest(harness.EndToEndTest):
             request = pb.GetTensorRequest(model="model", read=pb.Read(tensor=name))
             stream = read_stream(self.stub.GetTensor(request), check_crc=True)
             self.assert_is(stream, tensor)
-            # The first may be shorter, so that the others are whole blocks of the file.
+            # The first chunk may be shorter, so that the others are whole blocks of the file.
             self.assertLessEqual(stream.data_message_count, len(tensor.data) // DEFAULT_CHUNK_BYTES + 2)
 
     def test_slices_of_short_and_of_long_runs_have_right_checksums(self) -> None:
@@ -110,7 +110,7 @@ class StockClientTest(harness.EndToEndTest):
         for turn in range(60):
             for rpc, whole in wholes.items():
                 offset = self.source.choice((0, 1, len(whole) - 1, len(whole), self.source.randrange(len(whole))))
-                # None is all to the end, 0 is nothing.
+                # No limit is everything to the end, 0 is nothing.
                 limit = self.source.choice(
                     (None, 0, 1, 8192, len(whole), 2**63 - 1, self.source.randint(1, len(whole))))
                 part = {"read_offset": offset, "read_limit": limit}
@@ -127,7 +127,7 @@ class StockClientTest(harness.EndToEndTest):
                 self.assertTrue(stream.data[0] == whole[offset:][:limit],
                                 f"{rpc} from {offset}, at most {limit}: wrong bytes")
 
-    def test_limit_of_zero_gives_the_description_alone(self) -> None:
+    def test_limit_of_zero_returns_only_the_description(self) -> None:
         read = pb.Read(tensor="big", slice=to_proto((0, slice(None, None, 2))), read_limit=0)
         stream = read_stream(self.stub.GetSlice(pb.GetSliceRequest(model="model", read=read)))
         self.assertEqual((tuple(stream.results[0].shape), stream.results[0].size_bytes), ((500, 333), 500 * 333 * 4))
@@ -153,7 +153,7 @@ class StockClientTest(harness.EndToEndTest):
                     read=pb.Read(tensor="big", read_offset=size - 9, read_limit=5), **model)), size - 9),
             }
             for name, (messages, begin) in streams.items():
-                # It checks that no value exceeds what was sent before, and that they never fall.
+                # read_stream checks that no value exceeds the bytes sent before, and that values never decrease.
                 stream = read_stream(messages, [begin])
                 with self.subTest(name, io=io, confirmed=stream.confirmed):
                     self.assertEqual(stream.confirmed[-1:], [stream.header.size_bytes])
@@ -189,7 +189,7 @@ class StockClientTest(harness.EndToEndTest):
                 self.assertTrue(chunk.HasField("crc32c"))
                 self.assertEqual(chunk.crc32c, crc32c(covered))
             segments += chunk.segments
-        # Of each read exactly what it asked for, and the segments of one read follow each other.
+        # Exactly the requested bytes of each read, with all segments of a read in a row.
         next_offsets = [0, 0, 0, 5, 0]
         order = []
         for segment in segments:
@@ -209,7 +209,7 @@ class StockClientTest(harness.EndToEndTest):
             return {read_stream(call(request)).header.instance for call, request in requests for _ in range(2)}
 
         own = instances(self.server)
-        # That of the model's files together, and that of the one file.
+        # One instance for the model's files together, and one for the single file.
         self.assertEqual(len(own), 2, own)
         self.assertNotIn("", own)
         self.assertTrue(own.isdisjoint(instances(self.serve(self.root))))
@@ -217,7 +217,7 @@ class StockClientTest(harness.EndToEndTest):
     def test_messages_stay_below_four_mebibytes_at_the_largest_chunk(self) -> None:
         server = self.serve(self.root, "--chunk-bytes", str(3 << 20))
         stub = stock_client.connect(server.address)
-        # As many results and segments in a message as there can be.
+        # As many results and segments in a message as possible.
         reads = [pb.Read(tensor="rows", slice=to_proto([i % 64, slice(i % 4990, i % 4990 + 10)]))
                  for i in range(70_000)]
         stream = read_stream(stub.GetTensors(pb.GetTensorsRequest(model="model", reads=reads)))
@@ -227,7 +227,7 @@ class StockClientTest(harness.EndToEndTest):
         self.assert_is(read_stream(stub.GetTensor(pb.GetTensorRequest(model="model", read=pb.Read(tensor="big")))),
                        self.tensors["big"])
 
-    def test_answers_carry_one_generation_which_can_be_demanded(self) -> None:
+    def test_answers_have_one_generation_which_can_be_required(self) -> None:
         generation = self.stub.GetMetadata(pb.GetMetadataRequest(model="model")).model.generation
         self.assertTrue(generation)
         listed = self.stub.ListTensors(pb.ListTensorsRequest(model="model", generation=generation))
@@ -235,7 +235,7 @@ class StockClientTest(harness.EndToEndTest):
         request = pb.GetTensorRequest(model="model", read=pb.Read(tensor="small"), generation=generation)
         self.assertEqual(read_stream(self.stub.GetTensor(request)).header.generation, generation)
 
-    def test_cancelled_stream_leaves_the_server_well(self) -> None:
+    def test_server_works_after_cancelled_streams(self) -> None:
         for _ in range(20):
             stream = self.stub.GetFile(pb.GetFileRequest(model="model", file="weights.safetensors"))
             next(stream)
@@ -247,7 +247,7 @@ class StockClientTest(harness.EndToEndTest):
         answer = health.Check(health_pb2.HealthCheckRequest())
         self.assertEqual(answer.status, health_pb2.HealthCheckResponse.SERVING)
 
-    def test_health_of_a_service_that_is_not_there(self) -> None:
+    def test_health_of_an_unknown_service_is_not_found(self) -> None:
         health = health_pb2_grpc.HealthStub(grpc.insecure_channel(self.server.address))
         request = health_pb2.HealthCheckRequest(service="tensorferry.v2.Other")
         with self.assertRaises(grpc.RpcError) as raised:
@@ -258,7 +258,7 @@ class StockClientTest(harness.EndToEndTest):
         self.assertEqual(next(watch).status, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
         watch.cancel()
 
-    def test_reflection_is_there_only_when_asked_for(self) -> None:
+    def test_reflection_is_off_by_default(self) -> None:
         def services(address: str) -> list[str]:
             stub = reflection_pb2_grpc.ServerReflectionStub(grpc.insecure_channel(address))
             request = reflection_pb2.ServerReflectionRequest(list_services="")

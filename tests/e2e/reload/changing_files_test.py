@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that change while they are streamed: an error or the old bytes, never a mixture, and the server lives."""
+"""Files that change while they are streamed: the result is an error or the old bytes, never a mixture, and no crash."""
 
 import os
 import pathlib
@@ -18,7 +18,7 @@ from tensor_files import TensorToWrite, write_safetensors
 from tls_fixture import server_options
 
 TENSOR_BYTES = 12 << 20
-# Of each way to read files.
+# For each way of reading files.
 ROUNDS = 2 if harness.SANITIZED else 13
 
 
@@ -60,11 +60,11 @@ def forbid(path: pathlib.Path, _: int) -> None:
     path.chmod(0)
 
 
-# What leaves the old bytes where they are; the stream must deliver them.
+# Changes that leave the old bytes in place. The stream must deliver them.
 HARMLESS = [replace, delete, forbid]
 CHANGES = [truncate, truncate_to_nothing, overwrite, rewrite, punch_hole, *HARMLESS]
 
-# UNAVAILABLE and UNKNOWN are what gRPC makes of a connection that the kernel broke off, having nothing to send.
+# gRPC returns UNAVAILABLE or UNKNOWN for a connection that the kernel closed because the bytes to send were gone.
 ERRORS = {
     grpc.StatusCode.ABORTED, grpc.StatusCode.DATA_LOSS, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN
 }
@@ -79,9 +79,9 @@ class ChangingFilesTest(harness.EndToEndTest):
         return path
 
     def fetch(self, address: str, model: str, change: object, after: int) -> tuple[grpc.StatusCode, bytes, int]:
-        """Streams the tensor and calls `change` when `after` messages have come. Returns the status, the bytes that
-        came, and how many of them were confirmed."""
-        # A small window, so that the server cannot have sent everything before the change.
+        """Streams the tensor, and calls `change` after `after` messages. Returns the status, the received bytes and
+        the number of confirmed bytes."""
+        # A small window: the server cannot send everything before the change.
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.http2.bdp_probe", 0)]
         data = bytearray()
         confirmed = 0
@@ -114,7 +114,7 @@ class ChangingFilesTest(harness.EndToEndTest):
                 path = paths[change]
                 results[change] = self.fetch(server.address, path.name, lambda: change(path, offset), after)
 
-            # What was read before is sent from the mapping.
+            # Bytes that were read before are sent from the mapping.
             if number % 2 == 0:
                 for path in paths.values():
                     self.check_unchanged(server.address, path.name, contents)
@@ -127,7 +127,7 @@ class ChangingFilesTest(harness.EndToEndTest):
                 thread.start()
             for thread in threads:
                 thread.join()
-            # It lives, and what did not change is served.
+            # The server runs, and serves the other files.
             self.check_unchanged(server.address, "steady.safetensors", self.steady)
         counts = {"ok": 0, "errors": 0}
         for change, (code, data, confirmed) in results.items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""While files are replaced nothing good goes away, nothing that is in flight breaks, and nothing leaks."""
+"""Replacing files never removes a good model, never breaks a stream in flight, and never leaks."""
 
 import os
 import pathlib
@@ -12,25 +12,25 @@ import grpc
 
 import harness
 import stock_client
-from changing_root import BY_HINT, MIB, ChangingRootTest, constant, replace
+from changing_root import ADMIN, BY_HINT, MIB, ChangingRootTest, constant, replace
 from stock_client import pb
 from tensor_files import TensorToWrite, data_offset, make_tensor, write_big_file, write_index, write_safetensors
 
 
 class ReloadBrokenTest(ChangingRootTest):
-    """Replacements that are bad, and what they replace."""
+    """Invalid replacements of good models, and streams in flight."""
 
-    # What is broken
+    # Invalid replacements
 
-    def test_broken_replacement_leaves_the_old_model_and_is_told_once(self) -> None:
+    def test_invalid_replacement_keeps_the_previous_version_and_is_logged_once(self) -> None:
         path = self.root / "m/x.safetensors"
         write_safetensors(path, constant(1, 1000))
         write_safetensors(self.root / "other/x.safetensors", constant(9, 1000))
-        server = self.start("--scan-interval", "1")
+        server = self.start("--scan-interval", "1", *ADMIN)
         generation = self.generation("m")
         whole = path.read_bytes()
-        for broken, reason in ((whole[:-1], "exceed"), (b"garbage", "too few"), (b"\xff" * 64, "the limit is")):
-            replace(path, lambda beside, b=broken: beside.write_bytes(b))
+        for broken, reason in ((whole[:-1], "exceed"), (b"garbage", "too short"), (b"\xff" * 64, "the limit is")):
+            replace(path, lambda temporary, b=broken: temporary.write_bytes(b))
             harness.wait_until(lambda r=reason: r in self.models()["m"].replacement_error, f"a reason with {reason}")
             model = self.models()["m"]
             self.assertEqual((model.state, model.generation), (pb.MODEL_STATE_READY, generation))
@@ -42,15 +42,15 @@ class ReloadBrokenTest(ChangingRootTest):
         self.assertTrue(listed["ready"] and "the limit is" in listed["replacement_error"], listed)
         self.assertNotIn("error", listed)
         self.assertIn(b"ready, its replacement failed: ", self.cli_succeeds("ls", server=server))
-        time.sleep(2.5)  # some scans, which have nothing new to say
-        told = [line for line in server.stderr().splitlines() if " error " in line]
-        self.assertEqual(len(told), 3, told)
+        self.wait_for_scans(2)
+        logged = [line for line in server.stderr().splitlines() if " error " in line]
+        self.assertEqual(len(logged), 3, logged)
         self.write_and_wait(path, constant(2, 1000), "m")
         self.assertEqual(self.models()["m"].replacement_error, "")
         self.assertEqual(set(self.fetch("m")), {2})
         self.assertIn(f'model replaced model=m generation={self.generation("m")} tensors=1', server.stderr())
 
-    def test_missing_shard_leaves_the_old_model(self) -> None:
+    def test_missing_shard_keeps_the_previous_version(self) -> None:
         for shard in (1, 2):
             write_safetensors(self.root / f"m/{shard}.safetensors",
                               [TensorToWrite(f"t{shard}", "U8", (9,), bytes([shard]) * 9)])
@@ -61,7 +61,7 @@ class ReloadBrokenTest(ChangingRootTest):
         self.assertIn("m/2.safetensors", self.models()["m"].replacement_error)
         self.assertEqual(self.fetch("m", "t2"), b"\2" * 9)
 
-    def test_file_truncated_in_place_is_not_served_any_more(self) -> None:
+    def test_file_truncated_in_place_is_no_longer_served(self) -> None:
         path = self.root / "m.safetensors"
         write_safetensors(path, constant(1, 5000))
         self.start("--scan-interval", "1")
@@ -77,20 +77,20 @@ class ReloadBrokenTest(ChangingRootTest):
         harness.wait_until(lambda: self.models()["m.safetensors"].state == pb.MODEL_STATE_READY, "it to be ready")
         self.assertEqual(set(self.fetch("m.safetensors")), {2})
 
-    def test_root_that_vanishes_leaves_all_as_it_was(self) -> None:
+    def test_models_of_a_missing_root_are_still_served(self) -> None:
         write_safetensors(self.root / "m/x.safetensors", constant(1, 1000))
-        server = self.start("--scan-interval", "1")
+        server = self.start("--scan-interval", "1", *ADMIN)
         away = self.directory / "away"
         os.rename(self.root, away)
         harness.wait_until(lambda: "cannot be scanned" in server.stderr(), "the error")
-        time.sleep(2.5)
+        self.wait_for_scans(2)
         self.assertEqual(server.stderr().count("cannot be scanned"), 1, server.stderr())
         self.assertEqual(set(self.fetch("m")), {1})
         os.rename(away, self.root)
-        harness.wait_until(lambda: "can be scanned again" in server.stderr(), "the good news")
+        harness.wait_until(lambda: "can be scanned again" in server.stderr(), "the scan to succeed again")
         self.assertEqual(set(self.fetch("m")), {1})
 
-    # What is in flight
+    # Streams in flight
 
     def test_stream_in_flight_finishes_with_the_old_bytes(self) -> None:
         path = self.root / "big.safetensors"
@@ -100,7 +100,7 @@ class ReloadBrokenTest(ChangingRootTest):
             old = file.read()
         self.start(*BY_HINT)
         for change in ("replaced", "deleted"):
-            # The reader takes one message and waits: flow control holds the rest back in the server.
+            # The reader takes one message and waits: flow control keeps the rest in the server.
             messages = self.stub.GetTensor(pb.GetTensorRequest(model="big.safetensors", read=pb.Read(tensor="big")))
             received = [next(messages)]
             if change == "replaced":
@@ -115,7 +115,7 @@ class ReloadBrokenTest(ChangingRootTest):
             if change == "replaced":
                 old = self.fetch("big.safetensors", "big")
 
-    def test_pages_of_two_generations_are_not_put_together(self) -> None:
+    def test_pages_of_two_generations_do_not_mix(self) -> None:
         path = self.root / "m/x.safetensors"
 
         def tensors(version: int) -> list[TensorToWrite]:
@@ -156,8 +156,8 @@ class ReloadBrokenTest(ChangingRootTest):
         baseline = held()
         for replacement in range(1, 101):
             before = self.generation("m.safetensors")
-            replace(path, lambda beside, r=replacement: write_safetensors(beside, constant(r, 2 * MIB)))
-            # Some of them while they are read.
+            replace(path, lambda temporary, r=replacement: write_safetensors(temporary, constant(r, 2 * MIB)))
+            # Some are replaced while they are read.
             messages = self.stub.GetTensor(pb.GetTensorRequest(model="m.safetensors", read=pb.Read(tensor="t")))
             received = [next(messages)]
             self.server.process.send_signal(signal.SIGHUP)

@@ -216,7 +216,7 @@ class AdminTest(harness.EndToEndTest):
             connections.append(connection)
         for path in ("/readyz", "/livez", "/metrics"):
             self.assertEqual(get(server, path)[0], 200)
-        # Whoever waits was let go of for that.
+        # The idle connections were closed for that.
         self.assertLess(total(scrape(server), "process_open_fds"), 150)
         with socket.create_connection((host, int(port)), timeout=harness.PATIENCE_SECONDS) as endless:
             try:

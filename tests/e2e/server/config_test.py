@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tensorferryd is told by flags, environment and config file, and what it says of that."""
+"""Settings of tensorferryd from flags, environment and config file, and its messages about them."""
 
 import os
 import subprocess
@@ -78,8 +78,8 @@ class ConfigTest(harness.EndToEndTest):
     def test_old_names_of_flags_are_refused(self) -> None:
         root = ("--root", self.root / "good")
         for flag in ("--rescan-interval=1", "--max-pinned-bytes=1", "--fingerprint=full"):
-            self.check_fails(2, (flag,), *root, flag)
             name, value = flag.removeprefix("--").split("=")
+            self.check_fails(2, (f'no flag "--{name}"',), *root, flag)
             self.config.write_text(f'{name} = "{value}"\n')
             self.check_fails(2, (f'"{name}"',), *root, "--config", self.config)
         for kind in ("sampled", "none"):
@@ -115,7 +115,7 @@ class ConfigTest(harness.EndToEndTest):
             self.assertEqual(max(len(message.chunk.data) for message in stream), 64 << 10)
 
     def test_what_the_file_says_wrongly_is_told(self) -> None:
-        for line, named in (("worker = 3", '"worker"'), ("[section]\nworkers = 3", '"section.workers"'),
+        for line, named in (("worker = 3", 'config file: no flag "worker"; did you mean workers?'), ("[section]\nworkers = 3", '"section.workers"'),
                             ("workers = 0", "--workers"), ("help = true", '"help"'),
                             ("check-config = true", '"check-config"'), ('io = "fast"', "--io")):
             self.config.write_text(line + "\n")

@@ -176,7 +176,7 @@ class DrainTest(BigTensorFixture):
             for server in servers:
                 server.process.send_signal(signal.SIGINT)
                 server.stop()
-        # What the servers before them counted went with them, but for their last words.
+        # The counters of ended servers are gone. Their last log lines have the totals.
         def told(pattern: str) -> int:
             return sum(int((re.findall(pattern, log) or ["0"])[-1]) for log in ended)
 

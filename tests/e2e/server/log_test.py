@@ -8,7 +8,7 @@ import unittest
 
 import harness
 from tensor_files import write_safetensors
-from tls_fixture import TlsFixture, server_options
+from tls_fixture import TlsFixture, client_options, server_options
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 NASTY = 'bad\n"na=me\x1b[2J\u202e.safetensors'
@@ -20,7 +20,7 @@ def objects(log: str) -> list[dict]:
 
 
 def fields(line: dict) -> dict:
-    """What is in a line beside what is in all of them."""
+    """Returns the fields of a line that not every line has."""
     return {key: value for key, value in line.items() if key not in ("time", "level", "message")}
 
 
@@ -65,7 +65,7 @@ class LogTest(TlsFixture):
             self.assertEqual(list(line)[:3], ["time", "level", "message"])
             self.assertRegex(line["time"], f"^{TIME.pattern}$")
             self.assertIn(line["level"], ("info", "warning", "error"))
-        [draining] = [line for line in lines if line["message"] == "not ready any more"]
+        [draining] = [line for line in lines if line["message"] == "reporting not ready"]
         self.assertEqual(fields(draining), {"signal": "SIGTERM", "lame_duck_seconds": 0, "streams": 0})
         ended = fields(lines[-1])
         self.assertEqual((lines[-1]["message"], ended), ("ended", {"calls": 1, "by_code": "1 OK", "sent_bytes": 0}))
@@ -78,7 +78,7 @@ class LogTest(TlsFixture):
             self.assertRegex(line, f"^{TIME.pattern} (info|warning|error) ")
         self.assertIn(r'error model cannot be served model="bad\u000a\"na=me\u001b[2J\u202e.safetensors" error="file ', log)
         self.assertRegex(log, rf"info root scanned root={self.root} models=1 tensors=1 failed=2 seconds=[0-9.e-]+\n")
-        self.assertRegex(log, r"info not ready any more signal=SIGTERM lame_duck_seconds=0 streams=0\n")
+        self.assertRegex(log, r"info reporting not ready signal=SIGTERM lame_duck_seconds=0 streams=0\n")
         with self.serve(self.root, "--log-level", "error") as server:
             pass
         lines = server.stderr_at_end.splitlines()
@@ -97,7 +97,7 @@ class LogTest(TlsFixture):
     def test_messages_of_grpc_are_lines_like_others(self) -> None:
         options = server_options(self.server_certificate, "--log-format=json")
         server = self.serve(self.root, *options)
-        [certificate] = self.logged(server, "certificate taken over")
+        [certificate] = self.logged(server, "certificate loaded")
         self.assertEqual(certificate["file"], str(self.server_certificate.certificate))
         self.assertRegex(certificate["expires"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
 
@@ -120,8 +120,9 @@ class LogTest(TlsFixture):
         server.stop()
         calls = [fields(line) for line in objects(server.stderr_at_end) if line["message"] == "call"]
         for call in calls:
-            self.assertEqual(list(call), ["method", "model", "code", "bytes", "seconds", "peer"])
+            self.assertEqual(list(call), ["method", "model", "code", "bytes", "seconds", "peer", "client"])
             self.assertGreater(call["seconds"], 0)
+            self.assertEqual(call["client"], "")
             self.assertRegex(call["peer"], r"^ipv4:127\.0\.0\.1:\d+$")
         self.assertIn(("m.safetensors", "OK", len(self.tensor.data)),
                       [(call["model"], call["code"], call["bytes"]) for call in calls if call["method"].startswith("Get")])
@@ -129,6 +130,34 @@ class LogTest(TlsFixture):
         self.assertIn(("ListTensors", "none" * 256, "NotFound"),
                       [(call["method"], call["model"], call["code"]) for call in calls])
 
+    def test_call_names_the_client_by_its_token_or_certificate(self) -> None:
+        tokens = self.directory / "tokens"
+        tokens.write_text("team a-token-of-the-team m.safetensors\n")
+        token = self.directory / "token"
+        token.write_text("a-token-of-the-team")
+        server = self.serve(self.root, "--log-format=json", "--log-calls", "--insecure", "--token-file", str(tokens))
+        self.cli_succeeds("ls", "--token-file", token, server=server)
+        self.assertEqual(self.run_cli("ls", "other", "--token-file", token, server=server).returncode, 1)
+        self.assertEqual(self.run_cli("ls", server=server).returncode, 1)
+        server.stop()
+        calls = [fields(line) for line in objects(server.stderr_at_end) if line["message"] == "call"]
+        self.assertIn(("ListModels", "OK", "team"),
+                      [(call["method"], call["code"], call["client"]) for call in calls])
+        # A model that the token may not read is a refused call of a known client.
+        self.assertIn(("ListTensors", "NotFound", "team"),
+                      [(call["method"], call["code"], call["client"]) for call in calls])
+        self.assertIn(("ListModels", "Unauthenticated", ""),
+                      [(call["method"], call["code"], call["client"]) for call in calls])
+        self.assertNotIn("a-token-of-the-team", server.stderr_at_end)
+
+        server = self.serve(self.root, "--log-format=json", "--log-calls",
+                            *server_options(self.server_certificate, "--tls-client-ca", self.authority.certificate))
+        self.cli_succeeds("ls", *client_options(self.authority, self.client_certificate), server=server)
+        server.stop()
+        [call] = [fields(line) for line in objects(server.stderr_at_end) if line["message"] == "call"]
+        self.assertIn(call["client"], ("rank-0.fleet", "spiffe://fleet/rank-0", "rank-0"))
+
+    def test_calls_are_not_logged_by_default(self) -> None:
         with self.serve(self.root, "--log-format=json") as server:
             self.cli_succeeds("ls", server=server)
         self.assertNotIn("call", [line["message"] for line in objects(server.stderr_at_end)])

@@ -93,6 +93,23 @@ class ServerProcessTest(harness.EndToEndTest):
         address = self.serve(self.root).address
         self.server_fails(1, (address, "in use"), "--root", self.root, "--listen", address)
 
+    def test_address_certificate_and_tokens_are_checked_before_the_scan(self) -> None:
+        # A scan of this root would fail, which is another error.
+        missing = ("--root", self.directory / "missing")
+        tokens = self.directory / "tokens"
+        tokens.write_text("only-a-name\n")
+        listen = ("--listen", "127.0.0.1:0")
+        taken = self.serve(self.root).address
+        for code, named, args in (
+                (1, (taken, "in use"), ("--listen", taken)),
+                (1, ("192.0.2.1:0",), ("--listen", "192.0.2.1:0", "--insecure")),
+                (1, ("unix:/no/such/directory/socket",), ("--listen", "unix:/no/such/directory/socket")),
+                (2, ('"nonsense"',), ("--listen", "nonsense")),
+                (2, ("line 1", str(tokens)), (*listen, "--insecure", "--token-file", tokens)),
+                (1, ("none.pem",), (*listen, "--tls-cert", "none.pem", "--tls-key", "none.pem"))):
+            with self.subTest(named):
+                self.server_fails(code, named, *missing, *args)
+
     def test_wrong_roots_are_told(self) -> None:
         listen = ("--listen", "127.0.0.1:0")
         missing = self.directory / "missing"
@@ -125,7 +142,7 @@ class ServerProcessTest(harness.EndToEndTest):
             self.assertFalse(model["ready"])
             self.assertTrue(model["error"])
             self.assertIn(f"model cannot be served model=bad/{name}.safetensors error=", server.stderr())
-        # What leads out of the root, or is no file, never gives bytes.
+        # Links out of the root, and names that are no files, never give bytes.
         for name in ("bad/fifo.safetensors", "bad/link.safetensors"):
             if name in models:
                 self.assertFalse(models[name]["ready"], name)
@@ -140,12 +157,26 @@ class ServerProcessTest(harness.EndToEndTest):
 
     def test_wrong_usage_is_told(self) -> None:
         self.server_fails(2, ("--root",))
-        self.server_fails(2, ("--nonsense",), "--root", self.root, "--nonsense")
+        self.server_fails(2, ('no flag "--nonsense"',), "--root", self.root, "--nonsense")
+        self.server_fails(2, ('no flag "--max-stream"; did you mean --max-streams?',), "--max-stream", "3")
+        self.server_fails(2, ('--lame-duck: "5s": give whole seconds, 0 to 86400',), "--root", self.root,
+                          "--lame-duck", "5s")
+        self.server_fails(2, ('--max-streams: "many": give a whole number, 0 to 1000000',), "--root", self.root,
+                          "--max-streams", "many")
         self.server_fails(2, ("--workers",), "--root", self.root, "--workers", "0")
         self.server_fails(2, ("--chunk-bytes",), "--root", self.root, "--chunk-bytes", str(4 << 20))
         result = harness.run_program([str(harness.BIN_DIR / "tensorferryd"), "--help"])
         self.assertEqual((result.returncode, result.stderr), (0, ""))
-        self.assertIn(b"--listen", result.stdout)
+        lines = result.stdout.decode().splitlines()
+        self.assertEqual(lines[0], "tensorferryd serves the tensors of a directory of safetensors files over gRPC.")
+        self.assertEqual([line.split()[0] for line in lines[1:9] if line.startswith("  ") and line[2] != " "],
+                         ["tensorferryd"] * 3)
+        self.assertIn("  --max-streams N  (default 1024, 0 = unlimited)", lines)
+        self.assertIn("  --lame-duck SECONDS  (default 5)", lines)
+        self.assertIn("  --chunk-bytes SIZE  (default 1MiB, 4KiB to 3MiB)", lines)
+        self.assertEqual([line for line in lines if line.endswith(":") and not line.startswith(" ")][:6],
+                         ["Files:", "Network:", "Security:", "Limits:", "Logging:", "General:"])
+        self.assertLessEqual(max(map(len, lines)), 90)
 
     def test_malformed_addresses_are_told(self) -> None:
         for listen in ("127.0.0.1", "localhost", "127.0.0.1:x", "127.0.0.1:-1", "127.0.0.1:99999", "unix:",
@@ -173,7 +204,7 @@ class ServerProcessTest(harness.EndToEndTest):
         messages = stub.GetTensor(pb.GetTensorRequest(model="big.safetensors", read=pb.Read(tensor="big")))
         received = [next(messages)]
         server.terminate()
-        # The server says that it is going; the stream, which waits for its reader, goes on.
+        # The server reports that it is shutting down. The stream, which waits for its reader, continues.
         self.assertEqual(next(watch).status, health_pb2.HealthCheckResponse.NOT_SERVING)
         self.assertIsNone(server.process.poll())
         received += messages

@@ -137,7 +137,7 @@ class ProxyTest(harness.EndToEndTest):
                 self.cli_fails(1, ("plaintext", "proxy"), *command, "--proxy", "--token-file", str(self.token),
                                server=server, env=self.environment("http_proxy"))
         self.assertFalse(self.proxy.saw(TOKEN))
-        # Whoever says that the network is trusted means its proxies, too.
+        # A trusted network includes its proxies.
         result = self.run_cli("ls", "--proxy", "--plaintext-token", "--token-file", str(self.token), server=server,
                               env=self.environment("http_proxy"))
         self.assertEqual(result.returncode, 0, result.stderr)

@@ -114,7 +114,7 @@ TEST_F(SecureFetchTest, TokenFileIsReadForEachCall) {
   TF_EXPECT_OK(Fetch(client));
   directory_.Write("token", "another-token-0000");
   EXPECT_THAT(Fetch(client), StatusIs(absl::StatusCode::kUnauthenticated,
-                                      AllOf(HasSubstr("not known"), Not(HasSubstr("another-token")))));
+                                      AllOf(HasSubstr("unknown bearer token"), Not(HasSubstr("another-token")))));
   // A call that has one answer fails in the same way as a stream.
   EXPECT_THAT(client.ListModels(), StatusIs(absl::StatusCode::kUnauthenticated));
   directory_.Write("token", "two words");
@@ -131,7 +131,7 @@ TEST_F(SecureFetchTest, BadOptionsAreToldAtOnce) {
   EXPECT_THAT(Client::Connect({"127.0.0.1:1"}, options), StatusIs(kInvalidArgument, HasSubstr("private key")));
   options = client_;
   options.tls->certificate_file = directory_.Path("server.pem");
-  EXPECT_THAT(Client::Connect({"127.0.0.1:1"}, options), StatusIs(kInvalidArgument, HasSubstr("not the key of")));
+  EXPECT_THAT(Client::Connect({"127.0.0.1:1"}, options), StatusIs(kInvalidArgument, HasSubstr("does not match")));
   options = client_;
   Publish("client", authority_.Issue("client", -std::chrono::hours(1)));
   EXPECT_THAT(Client::Connect({"127.0.0.1:1"}, options), StatusIs(kInvalidArgument, HasSubstr("expired")));

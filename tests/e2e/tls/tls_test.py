@@ -19,7 +19,7 @@ BIG_BYTES = 64 << 20
 
 
 class TlsTest(TlsFixture):
-    """What TLS lets in and what it keeps out."""
+    """Connections that TLS accepts, and those that it refuses."""
 
     def test_big_tensor_arrives_exactly(self) -> None:
         write_big_file(self.root / "big.safetensors", "big", BIG_BYTES, numpy.random.default_rng(harness.SEED))
@@ -67,7 +67,7 @@ class TlsTest(TlsFixture):
 
     def test_server_that_is_not_to_be_trusted_is_told(self) -> None:
         server = self.serve_tls()
-        self.ls_fails(server, ("certificate verify failed", "not of an authority"), *client_options(self.stranger))
+        self.ls_fails(server, ("certificate verify failed", "not trusted here"), *client_options(self.stranger))
         # Nor is it known to the system.
         self.ls_fails(server, ("certificate verify failed",), "--tls")
         self.ls_fails(server, ("for another name",), *client_options(self.authority), "--tls-server-name",
@@ -79,7 +79,7 @@ class TlsTest(TlsFixture):
         self.ls_fails(expired, ("certificate verify failed", "expired"), *client_options(self.authority))
 
     def test_plaintext_and_tls_do_not_meet(self) -> None:
-        self.ls_fails(self.serve_tls(), ("does the server want TLS?",))
+        self.ls_fails(self.serve_tls(), ("it may require TLS",))
         self.ls_fails(self.serve(self.root), ("does not speak TLS",), *client_options(self.authority))
 
     def test_mutual_tls(self) -> None:
@@ -135,7 +135,7 @@ class TlsTest(TlsFixture):
                 (server_options(Certificate(missing, good.key)), (str(missing), "No such file")),
                 (server_options(Certificate(good.certificate, missing)), (str(missing), "No such file")),
                 (server_options(Certificate(garbage, good.key)), (str(garbage), "no certificate")),
-                (server_options(Certificate(broken, good.key)), (str(broken), "cannot be read")),
+                (server_options(Certificate(broken, good.key)), (str(broken), "cannot be parsed")),
                 (server_options(Certificate(good.certificate, garbage)), (str(garbage), "no private key")),
                 (server_options(Certificate(good.certificate, encrypted)), (str(encrypted), "encrypted")),
                 (server_options(Certificate(good.certificate, other.key)), (str(other.key), str(good.certificate))),

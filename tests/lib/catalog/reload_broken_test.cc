@@ -95,7 +95,7 @@ TEST_F(ReloadBrokenTest, OldModelThatIsKeptGoesWhenItsFileIsWrittenTo) {
   root_.Write(".old", "overwritten");
   Reload();
   EXPECT_EQ(Find("m.safetensors"), nullptr);
-  EXPECT_THAT(ReasonOf("m.safetensors"), HasSubstr("header"));
+  EXPECT_THAT(ReasonOf("m.safetensors"), HasSubstr("too short"));
 }
 
 TEST_F(ReloadBrokenTest, ModelThatNeverWorkedHasNoOldVersion) {
@@ -159,14 +159,14 @@ TEST_F(ReloadBrokenTest, FileOfADirectoryWithoutAnIndexThatIsBadLeavesTheOldMode
   Write("m/2.safetensors", {"b"});
   Reload();
   const ModelPtr before = Find("m");
-  // In the place of one, in the place of both (one tensor is in two files for a moment), and beside them.
+  // In the place of one, in the place of both (one tensor is in two files for a moment), and next to them.
   Replace("m/2.safetensors", "broken");
   Reload();
   EXPECT_EQ(Find("m"), before);
   Replace("m/2.safetensors", FileOfTensors({"a"}));
   Reload();
   EXPECT_EQ(Find("m"), before);
-  EXPECT_THAT(ReasonOf("m"), HasSubstr("both"));
+  EXPECT_THAT(ReasonOf("m"), HasSubstr("duplicate tensor"));
   Replace("m/1.safetensors", FileOfTensors({"b"}));
   root_.Write("m/3.safetensors", "half");
   Reload();

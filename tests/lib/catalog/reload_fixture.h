@@ -33,7 +33,7 @@ class ReloadFixture : public ::testing::Test {
     ASSERT_TRUE(catalog.ok()) << catalog.status();
     catalog_ = *std::move(catalog);
   }
-  // Whether scanning again gives the very same catalog.
+  // Returns true if another scan gives the same catalog.
   bool NothingChanged() {
     const CatalogPtr before = catalog_;
     Reload();
@@ -47,7 +47,7 @@ class ReloadFixture : public ::testing::Test {
     ASSERT_EQ(std::rename(root_.Path(from).c_str(), root_.Path(to).c_str()), 0) << from << " " << to;
   }
   void Remove(std::string_view name) { std::filesystem::remove_all(root_.Path(name)); }
-  // Puts other contents under the name as it should be done: beside it, then renamed.
+  // Replaces the contents of a name as users should: in a new file, which is then renamed.
   void Replace(std::string_view name, std::string_view bytes) {
     root_.Write(".new", bytes);
     Rename(".new", name);

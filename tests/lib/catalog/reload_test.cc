@@ -248,7 +248,7 @@ TEST_F(ReloadTest, ScanOfAThousandUnchangedFilesTakesMilliseconds) {
   const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
   std::printf("one scan of %d unchanged files: %.2f ms\n", kFiles, took.count() / kRounds);
   RecordProperty("milliseconds", std::to_string(took.count() / kRounds));
-  // Generous: other programs, and sanitizers, run beside it.
+  // Generous, because other programs run at the same time, and sanitizers slow it down.
   EXPECT_LT(took.count() / kRounds, 500);
 }
 

@@ -23,6 +23,7 @@
 #include "lib/catalog/file_digest.h"
 #include "lib/catalog/file_version.h"
 #include "lib/checksum/sha256.h"
+#include "lib/files/block_cache.h"
 #include "tests/lib/catalog/reload_fixture.h"
 #include "tests/testing/random.h"
 #include "tests/testing/safetensors_bytes.h"
@@ -184,7 +185,7 @@ TEST_F(ReplacementTest, BlockChecksumsThatWereTakenTooLateAreNotTrusted) {
   ASSERT_NE(before, nullptr);
   bytes[1'500'000] = 'x';
   Overwrite("m.safetensors", bytes);
-  for (const std::int64_t block : {0, 1}) before->files().front().file->BlockChecksum(block);
+  for (const std::int64_t block : {0, 1}) before->files().front().file->blocks().Checksum(block);
   Reload();
   EXPECT_EQ(DigestOf("m.safetensors"), ReplacedDigestOf(bytes));
 }

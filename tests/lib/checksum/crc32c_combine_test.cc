@@ -46,7 +46,7 @@ TEST(Crc32cCombineTest, PartOfSizeZeroChangesNothing) {
   EXPECT_EQ(Crc32cWithoutPrefix(crc, Crc(""), 100), crc);
 }
 
-TEST(Crc32cCombineTest, PartsOfOneByteAndOfOneMiB) {
+TEST(Crc32cCombineTest, PartsOfOneByteAndOfOneMiBGiveTheChecksumOfTheWhole) {
   test::Random random;
   const std::string data = random.Bytes((1 << 20) + 1);
   ExpectSplit(data, 1);
@@ -56,7 +56,7 @@ TEST(Crc32cCombineTest, PartsOfOneByteAndOfOneMiB) {
   ExpectSplit(std::string(std::size_t{2} << 20, '\xFF'), std::size_t{1} << 20);
 }
 
-TEST(Crc32cCombineTest, RandomSplitsOfRandomSizes) {
+TEST(Crc32cCombineTest, RandomSplitsOfRandomSizesGiveTheChecksumOfTheWhole) {
   test::Random random;
   const std::string data = random.Bytes(3 << 20);
   for (int i = 0; i < 500; ++i) {
@@ -80,7 +80,7 @@ TEST(Crc32cCombineTest, ManyPartsInAnyGroupingGiveTheSame) {
   }
 }
 
-// Sizes that nobody wants to fill with bytes, by laws that hold for every size.
+// Sizes too large for a test with bytes. Compares with laws that hold for every size.
 TEST(Crc32cCombineTest, LargeSizesObeyTheLaws) {
   test::Random random;
   constexpr std::int64_t kLarge = std::int64_t{1} << 33;
@@ -95,10 +95,10 @@ TEST(Crc32cCombineTest, LargeSizesObeyTheLaws) {
               Crc32cCombine(a, Crc32cCombine(b, c, c_size), b_size + c_size))
         << b_size << " " << c_size;
     ASSERT_EQ(Crc32cWithoutPrefix(Crc32cCombine(a, b, b_size), a, b_size), b) << b_size;
-    // Castagnoli's polynomial has the period 2^31 - 1: 2^33 bytes are 2^36 bits, which shift as 2^5 bits do.
+    // Castagnoli's polynomial has the period 2^31 - 1. 2^33 bytes are 2^36 bits, which shift like 2^5 bits.
     ASSERT_EQ(Crc32cCombine(a, b, kLarge), Crc32cCombine(a, b, 4));
   }
-  // Zeros, doubled again and again, are as many zeros.
+  // Doubling zeros repeatedly gives the checksum of 2^33 zeros.
   std::uint32_t zeros = Crc(std::string(1, '\0'));
   for (std::int64_t size = 1; size < kLarge; size *= 2) zeros = Crc32cCombine(zeros, zeros, size);
   const std::uint32_t head = Crc(std::string(1000, '\0'));
@@ -113,7 +113,7 @@ TEST(Crc32cCombineTest, CombinationWithABlockIsFast) {
   for (int i = 0; i < kRounds; ++i) crc = Crc32cCombine(crc, static_cast<std::uint32_t>(i), 1 << 20);
   const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - begin;
   std::printf("one combination with a MiB: %.0f ns (%08x)\n", took.count() / kRounds, crc);
-  // Generous: other programs, and sanitizers, run at the same time.
+  // A generous limit, because of sanitizers and other programs that run at the same time.
   EXPECT_LT(took.count() / kRounds, 20'000);
 }
 

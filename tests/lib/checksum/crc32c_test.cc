@@ -15,7 +15,7 @@ namespace {
 using test::AsBytes;
 
 // The vectors of RFC 3720, appendix B.4.
-TEST(Crc32cTest, VectorsOfTheRfc) {
+TEST(Crc32cTest, VectorsOfTheRfcHaveTheirChecksums) {
   std::string ascending(32, '\0');
   for (std::size_t i = 0; i < ascending.size(); ++i) ascending[i] = static_cast<char>(i);
   const std::string descending(ascending.rbegin(), ascending.rend());

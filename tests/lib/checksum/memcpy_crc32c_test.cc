@@ -16,16 +16,16 @@ namespace {
 
 constexpr std::byte kUntouched{0xA5};
 
-// Bytes that differ from their neighbours and from those a line further.
+// Returns bytes that differ from their neighbours and from those one cache line further.
 std::vector<std::byte> Pattern(std::size_t size) {
   std::vector<std::byte> bytes(size);
   for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<std::byte>((i * 7 + i / 64) & 0x7F);
   return bytes;
 }
 
-class CheckedCopyTest : public ::testing::TestWithParam<decltype(&MemcpyCrc32c)> {
+class MemcpyCrc32cTest : public ::testing::TestWithParam<decltype(&MemcpyCrc32c)> {
  protected:
-  // Copies to every alignment, from some, in between bytes that must stay.
+  // Copies to every alignment of the destination, from a third as many of the source. The bytes around must not change.
   void ExpectCopies(std::size_t size) {
     for (std::size_t offset = 0; offset < 64; ++offset) {
       const std::span<const std::byte> wanted = std::span(source_).subspan(offset / 3, size);
@@ -44,11 +44,11 @@ class CheckedCopyTest : public ::testing::TestWithParam<decltype(&MemcpyCrc32c)>
   std::vector<std::byte> target_ = std::vector<std::byte>(200'000);
 };
 
-TEST_P(CheckedCopyTest, ShortRunsCopyJustThat) {
+TEST_P(MemcpyCrc32cTest, ShortRunIsCopiedExactly) {
   for (std::size_t size = 0; size <= 260; ++size) ExpectCopies(size);
 }
 
-TEST_P(CheckedCopyTest, RunsAroundWholeBlocksCopyJustThat) {
+TEST_P(MemcpyCrc32cTest, RunOfAboutWholeBlocksIsCopiedExactly) {
   for (const auto blocks : std::initializer_list<std::size_t>{1, 2, 21}) {
     for (const auto more : std::initializer_list<std::size_t>{0, 1, 7, 8, 63, 64, 65, 127, 1024, 3071}) {
       ExpectCopies(blocks * 3072 + more);
@@ -57,7 +57,7 @@ TEST_P(CheckedCopyTest, RunsAroundWholeBlocksCopyJustThat) {
   }
 }
 
-TEST_P(CheckedCopyTest, PiecesHaveTheChecksumOfTheWhole) {
+TEST_P(MemcpyCrc32cTest, PiecesHaveTheChecksumOfTheWhole) {
   std::uint32_t crc = 0;
   std::size_t done = 0;
   for (std::size_t size = 1; done < source_.size(); size = size * 5 + 3) {
@@ -69,8 +69,8 @@ TEST_P(CheckedCopyTest, PiecesHaveTheChecksumOfTheWhole) {
   EXPECT_TRUE(std::ranges::equal(source_, std::span(target_).first(source_.size())));
 }
 
-INSTANTIATE_TEST_SUITE_P(Ways, CheckedCopyTest, ::testing::Values(&MemcpyCrc32c, &StreamingMemcpyCrc32c),
-                         [](const auto& way) { return way.index == 0 ? "Cached" : "Streaming"; });
+INSTANTIATE_TEST_SUITE_P(Variants, MemcpyCrc32cTest, ::testing::Values(&MemcpyCrc32c, &StreamingMemcpyCrc32c),
+                         [](const auto& info) { return info.index == 0 ? "Cached" : "Streaming"; });
 
 }  // namespace
 }  // namespace tensorferry

@@ -26,8 +26,8 @@ std::string OfTexts(std::initializer_list<std::string_view> texts) {
   return digest.Finish();
 }
 
-// The vectors of FIPS 180-2, appendix B, and of nothing at all.
-TEST(Sha256Test, VectorsOfTheStandard) {
+// The vectors of FIPS 180-2, appendix B, and the digest of no bytes.
+TEST(Sha256Test, VectorsOfTheStandardHaveTheirDigests) {
   EXPECT_EQ(Of({}), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
   EXPECT_EQ(Of({"abc"}), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   EXPECT_EQ(Of({"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"}),
@@ -44,7 +44,7 @@ TEST(Sha256Test, PiecesGiveTheDigestOfTheWhole) {
   EXPECT_EQ(moved.Finish(), Of({"abc"}));
 }
 
-TEST(Sha256Test, TextsThatAreDividedInAnotherWayHaveAnotherDigest) {
+TEST(Sha256Test, TextsThatAreDividedDifferentlyHaveDifferentDigests) {
   EXPECT_EQ(OfTexts({"a", "bc"}), OfTexts({"a", "bc"}));
   EXPECT_NE(OfTexts({"a", "bc"}), OfTexts({"ab", "c"}));
   EXPECT_NE(OfTexts({"abc"}), OfTexts({"abc", ""}));

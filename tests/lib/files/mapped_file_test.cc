@@ -59,7 +59,7 @@ TEST(MappedFileTest, EachOpeningHasItsOwnInstance) {
     EXPECT_EQ(file->instance(), file->instance());
     EXPECT_TRUE(instances.insert(file->instance()).second) << file->instance();
   }
-  // Not even a fork, which has copies of all variables, makes the same.
+  // A forked process has copies of all variables, but its instances differ.
   const pid_t child = ::fork();
   ASSERT_GE(child, 0);
   if (child == 0) {
@@ -78,10 +78,9 @@ TEST(MappedFileTest, EmptyFileHasNoBytes) {
   TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(dir.Write("f", "")));
   EXPECT_EQ(file->size_bytes(), 0);
   TF_EXPECT_OK(file->CheckUnchanged());
-  TF_EXPECT_OK(file->Populate(0, 0));
 }
 
-TEST(MappedFileTest, DescriptorIsClosedWithTheFileAndNotGivenToOtherPrograms) {
+TEST(MappedFileTest, DescriptorIsClosedWithTheFileAndOnExec) {
   const test::TempDir dir;
   TF_ASSERT_OK_AND_ASSIGN(MappedFilePtr file, MappedFile::Open(dir.Write("f", "x")));
   const int fd = file->fd();
@@ -101,13 +100,13 @@ TEST(MappedFileTest, MapOwnsTheDescriptor) {
   EXPECT_EQ(::fcntl(number, F_GETFD), -1);
 }
 
-TEST(MappedFileTest, WhatIsNoRegularFileIsRefusedAtOnceAndNamed) {
+TEST(MappedFileTest, SpecialFileIsRefusedAtOnceWithItsPath) {
   const test::TempDir dir;
   const auto not_regular = [](const std::string& path) {
     return StatusIs(absl::StatusCode::kFailedPrecondition, AllOf(HasSubstr(path), HasSubstr("not a regular file")));
   };
   const std::string fifo = dir.MakeFifo("fifo");
-  EXPECT_THAT(MappedFile::Open(fifo), not_regular(fifo)) << "nobody ever writes to it";
+  EXPECT_THAT(MappedFile::Open(fifo), not_regular(fifo)) << "a FIFO without a writer";
   EXPECT_THAT(MappedFile::Open(dir.path()), not_regular(dir.path()));
   EXPECT_THAT(MappedFile::Open("/dev/zero"), not_regular("/dev/zero"));
   const absl::StatusOr<MappedFilePtr> socket = MappedFile::Open(dir.MakeSocket("socket"));
@@ -115,7 +114,7 @@ TEST(MappedFileTest, WhatIsNoRegularFileIsRefusedAtOnceAndNamed) {
   EXPECT_THAT(test::MessageOf(socket), HasSubstr("socket"));
 }
 
-TEST(MappedFileTest, FileThatDoesNotExistIsNamed) {
+TEST(MappedFileTest, MissingFileIsRefusedWithItsPath) {
   const test::TempDir dir;
   EXPECT_THAT(MappedFile::Open(dir.Path("none")), StatusIs(absl::StatusCode::kNotFound, HasSubstr(dir.Path("none"))));
   dir.MakeLink("loop", "loop");
@@ -130,7 +129,7 @@ TEST(MappedFileTest, LinkIsFollowed) {
   EXPECT_EQ(test::AsString(file->bytes()), "hello");
 }
 
-TEST(MappedFileTest, SameFileHasTheSameIdentityAndAnotherFileAnother) {
+TEST(MappedFileTest, SameFileHasTheSameIdentityAndOtherFilesHaveOthers) {
   const test::TempDir dir;
   TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(dir.Write("f", "hello")));
   TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr again, MappedFile::Open(dir.MakeLink("link", "f")));
@@ -160,7 +159,7 @@ TEST(CheckUnchangedTest, FileThatWasWrittenToIsAborted) {
   EXPECT_THAT(file->CheckUnchanged(), StatusIs(absl::StatusCode::kAborted, HasSubstr(path)));
 }
 
-TEST(CheckUnchangedTest, OneNanosecondIsEnough) {
+TEST(CheckUnchangedTest, ChangeOfTheTimeByOneNanosecondIsAborted) {
   const test::TempDir dir;
   const std::string path = dir.Write("f", "hello");
   SetModified(path, 1'700'000'000, 5);
@@ -179,58 +178,13 @@ TEST(CheckUnchangedTest, FileThatWasReplacedOrRemovedIsUnchangedAndKeepsItsBytes
   TF_EXPECT_OK(file->CheckUnchanged());
 }
 
-TEST(CheckUnchangedTest, OtherPermissionsOrAnotherNameAreNoChange) {
+TEST(CheckUnchangedTest, NewPermissionsOrNameAreNoChange) {
   const test::TempDir dir;
   const std::string path = dir.Write("f", "hello");
   TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(path));
   ASSERT_EQ(::chmod(path.c_str(), 0400), 0);
   ASSERT_EQ(std::rename(path.c_str(), dir.Path("g").c_str()), 0);
   TF_EXPECT_OK(file->CheckUnchanged());
-}
-
-TEST(PopulateTest, AnyRangeOfTheFileIsBroughtIn) {
-  const test::TempDir dir;
-  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(dir.Write("f", std::string(20'000, 'x'))));
-  for (const std::int64_t begin : {0, 1, 4095, 4096, 4097, 19'999, 20'000}) {
-    for (const std::int64_t end : {0, 1, 4096, 12'288, 19'999, 20'000}) {
-      if (begin > end) continue;
-      TF_EXPECT_OK(file->Populate(begin, end - begin));
-    }
-  }
-}
-
-TEST(PopulateTest, RangeThatIsGoneIsDataLossAndWhatIsLeftIsBroughtIn) {
-  const test::TempDir dir;
-  const std::string path = dir.Write("f", std::string(40'000, 'x'));
-  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(path));
-  ASSERT_EQ(::truncate(path.c_str(), 10'000), 0);
-  TF_EXPECT_OK(file->Populate(0, 10'000));
-  EXPECT_THAT(file->Populate(0, 40'000), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(path)));
-  EXPECT_THAT(file->Populate(39'999, 1), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(path)));
-}
-
-TEST(ReadAheadTest, RangeIsInThePageCacheAfterwards) {
-  const test::TempDir dir;
-  const std::int64_t size = 8 << 20;
-  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file,
-                          MappedFile::Open(dir.Write("f", std::string(static_cast<std::size_t>(size), 'x'))));
-  ASSERT_EQ(::fsync(file->fd()), 0);
-  ASSERT_EQ(::posix_fadvise(file->fd(), 0, 0, POSIX_FADV_DONTNEED), 0);
-  // To ask is to make the system read what lies there.
-  if (!file->MustWaitFor(size - 1)) GTEST_SKIP() << "the filesystem of the tests keeps its pages";
-  file->ReadAhead(1, size / 2);
-  for (std::int64_t offset = 1; offset <= size / 2; offset += 4095) EXPECT_FALSE(file->MustWaitFor(offset)) << offset;
-}
-
-TEST(ReadAheadTest, WhatIsGoneIsLeftOut) {
-  InstallSigbusHandler();
-  const test::TempDir dir;
-  const std::string path = dir.Write("f", std::string(40'000, 'x'));
-  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(path));
-  ASSERT_EQ(::truncate(path.c_str(), 10'000), 0);
-  file->ReadAhead(0, 40'000);
-  file->ReadAhead(39'999, 1);
-  EXPECT_FALSE(file->damaged()) << "the mapping was touched";
 }
 
 TEST(BusErrorsTest, TruncatedFileShowsZerosAndSaysSo) {
@@ -243,52 +197,12 @@ TEST(BusErrorsTest, TruncatedFileShowsZerosAndSaysSo) {
   ASSERT_EQ(::truncate(path.c_str(), 65'536), 0);
   EXPECT_EQ(test::AsString(file->bytes().subspan(2 * 65'536)), std::string(3 * 65'536, '\0'));
   EXPECT_EQ(test::AsString(file->bytes().first(65'536)), std::string(65'536, 'x'));
-  // Size and time come back, as where a file is written anew in place: what was seen is not forgotten.
+  // Restores size and time, as if the file were written again in place. The error must stay.
   ASSERT_EQ(::truncate(path.c_str(), 5 * 65'536), 0);
   SetModified(path, 1'700'000'000, 0);
   EXPECT_THAT(file->CheckUnchanged(), StatusIs(absl::StatusCode::kAborted, AllOf(HasSubstr(path), HasSubstr("read"))));
   EXPECT_EQ(test::AsString(other->bytes()), std::string(65'536, 'y'));
   TF_EXPECT_OK(other->CheckUnchanged());
-}
-
-TEST(MappedFileTest, BlockIsReadyOnceItsChecksumWasTakenAndItsPagesPopulatedUntilTheyAreNotInMemory) {
-  const test::TempDir dir;
-  const std::string bytes(static_cast<std::size_t>(2 * MappedFile::kBlockBytes), 'x');
-  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(dir.Write("f", bytes)));
-  EXPECT_FALSE(file->BlockIsReady(0));
-  file->BlockChecksum(0);
-  EXPECT_FALSE(file->BlockIsReady(0));
-  TF_ASSERT_OK(file->Populate(1, MappedFile::kBlockBytes));
-  EXPECT_FALSE(file->BlockIsReady(0)) << "not all of it was populated";
-  TF_ASSERT_OK(file->Populate(0, MappedFile::kBlockBytes + 1));
-  EXPECT_TRUE(file->BlockIsReady(0));
-  EXPECT_FALSE(file->BlockIsReady(1));
-  // Written pages stay until they are on the disk, mapped ones until they are not.
-  ASSERT_EQ(::fsync(file->fd()), 0);
-  ASSERT_EQ(::madvise(const_cast<std::byte*>(file->bytes().data()), bytes.size(), MADV_DONTNEED), 0);
-  ASSERT_EQ(::posix_fadvise(file->fd(), 0, 0, POSIX_FADV_DONTNEED), 0);
-  if (file->BlockIsReady(0)) GTEST_SKIP() << "the filesystem of the tests keeps its pages";
-}
-
-TEST(MappedFileTest, ChecksumOfABlockIsThatOfWhatWasThereFirst) {
-  const test::TempDir dir;
-  const std::string path = dir.Write("f", std::string(static_cast<std::size_t>(MappedFile::kBlockBytes + 5), 'x'));
-  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr file, MappedFile::Open(path));
-  TF_ASSERT_OK_AND_ASSIGN(const MappedFilePtr other, MappedFile::Open(path));
-  std::vector<std::byte> block(static_cast<std::size_t>(MappedFile::kBlockBytes));
-  EXPECT_FALSE(file->HasBlockChecksum(0));
-  TF_ASSERT_OK_AND_ASSIGN(const std::uint32_t checksum, file->ReadBlock(0, block));
-  EXPECT_TRUE(file->HasBlockChecksum(0));
-  EXPECT_EQ(test::AsString(block), std::string(block.size(), 'x'));
-  EXPECT_EQ(checksum, Crc32c(block));
-  EXPECT_EQ(other->BlockChecksum(0), checksum);
-
-  ASSERT_EQ(::pwrite(UniqueFd(::open(path.c_str(), O_WRONLY | O_CLOEXEC)).get(), "y", 1, 0), 1);
-  TF_ASSERT_OK_AND_ASSIGN(const std::uint32_t again, file->ReadBlock(0, block));
-  EXPECT_EQ(again, checksum);
-  EXPECT_NE(checksum, Crc32c(block));
-  ASSERT_EQ(::truncate(path.c_str(), MappedFile::kBlockBytes - 1), 0);
-  EXPECT_THAT(file->ReadBlock(0, block).status(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(path)));
 }
 
 TEST(BusErrorsTest, ManyFilesMappedAndTruncatedByManyThreads) {
@@ -308,7 +222,7 @@ TEST(BusErrorsTest, ManyFilesMappedAndTruncatedByManyThreads) {
   }
 }
 
-TEST(BusErrorsTest, WhatIsNotOursStillEndsTheProcess) {
+TEST(SigbusTest, FaultInAForeignMappingEndsTheProcess) {
   const auto touch_foreign_mapping = [] {
     InstallSigbusHandler();
     const test::TempDir dir;

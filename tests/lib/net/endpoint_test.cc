@@ -9,7 +9,7 @@
 namespace tensorferry {
 namespace {
 
-TEST(EndpointTest, Loopback) {
+TEST(EndpointTest, AddressesOfThisMachineAreLoopback) {
   for (const char* address : {"127.0.0.1:0", "127.9.9.9:1", "[::1]:7070", "localhost:1", "unix:/tmp/s", "unix:s"}) {
     EXPECT_TRUE(IsLoopback(address)) << address;
   }
@@ -32,7 +32,7 @@ TEST(EndpointTest, HostAndPortAreSplit) {
   EXPECT_EQ(split("ipv6:[fe80::1]:1"), "fe80::1 1");
   EXPECT_EQ(split("host"), "host ");
   EXPECT_EQ(split("[::1]"), "::1 ");
-  EXPECT_EQ(split("::1:7070"), "::1:7070 ") << "which may be an address as a whole";
+  EXPECT_EQ(split("::1:7070"), "::1:7070 ") << "the whole text may be an IPv6 address";
   EXPECT_EQ(split("[::1]7070"), "[::1]7070 ");
   EXPECT_EQ(split("[::1:7070"), "[::1:7070 ");
   EXPECT_EQ(split("host:"), "host ");

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tensorferry/safetensors/file.h"
-#include "lib/files/mapped_file.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/files/mapped_file.h"
 #include "tensorferry/safetensors/writer.h"
 #include "tests/testing/safetensors_bytes.h"
 #include "tests/testing/status_matchers.h"
@@ -38,10 +38,11 @@ TEST(SafetensorsFileTest, TensorsDataIsReadFromTheMapping) {
   EXPECT_EQ(test::AsString(file->data(header.tensor(*header.Find("b")))), "de");
   EXPECT_TRUE(file->data(header.tensor(*header.Find("none"))).empty());
   EXPECT_EQ(file->data_offset(), static_cast<std::int64_t>(bytes.size()) - 5);
-  EXPECT_EQ(file->data(header.tensor(0)).data(), file->file()->bytes().data() + file->data_offset()) << "it was copied";
+  EXPECT_EQ(file->data(header.tensor(0)).data(), file->file()->bytes().data() + file->data_offset())
+      << "the data was copied";
 }
 
-TEST(SafetensorsFileTest, WhatTheWriterWroteIsRead) {
+TEST(SafetensorsFileTest, FileOfTheWriterIsRead) {
   const test::TempDir dir;
   const std::string data = "12345678";
   const std::vector<safetensors::TensorToWrite> tensors = {
@@ -52,7 +53,7 @@ TEST(SafetensorsFileTest, WhatTheWriterWroteIsRead) {
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(file->data(file->header().tensor(0)).data()) % 64, 0U);
 }
 
-TEST(SafetensorsFileTest, BrokenFileIsDataLossAndNamed) {
+TEST(SafetensorsFileTest, InvalidFileIsDataLossWithItsPath) {
   const test::TempDir dir;
   const std::string valid = test::FileOfTensors({"a", "b"});
   const std::vector<std::string> broken = {
@@ -71,7 +72,7 @@ TEST(SafetensorsFileTest, BrokenFileIsDataLossAndNamed) {
   }
 }
 
-TEST(SafetensorsFileTest, MessageNamesFileAndTensor) {
+TEST(SafetensorsFileTest, ErrorNamesFileAndTensor) {
   const test::TempDir dir;
   const std::string path =
       dir.Write("x.safetensors", test::SafetensorsBytes("{" + test::EntryJson("a.b", "F99", "1", 0, 1) + "}", "x"));
@@ -79,7 +80,7 @@ TEST(SafetensorsFileTest, MessageNamesFileAndTensor) {
               StatusIs(absl::StatusCode::kDataLoss, AllOf(HasSubstr(path), HasSubstr("\"a.b\""), HasSubstr("F99"))));
 }
 
-TEST(SafetensorsFileTest, LimitsAreKept) {
+TEST(SafetensorsFileTest, FileOverALimitIsRefused) {
   const test::TempDir dir;
   const std::string path = dir.Write("x.safetensors", test::FileOfTensors({"a", "b"}));
   EXPECT_THAT(SafetensorsFile::Open(path, {.tensors = 1}), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("limit")));
@@ -87,7 +88,7 @@ TEST(SafetensorsFileTest, LimitsAreKept) {
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("limit")));
 }
 
-TEST(SafetensorsFileTest, WhatIsNoRegularFileIsRefusedAsByMappedFile) {
+TEST(SafetensorsFileTest, SpecialFileIsRefusedAsByMappedFile) {
   const test::TempDir dir;
   EXPECT_THAT(SafetensorsFile::Open(dir.MakeFifo("x.safetensors")), StatusIs(absl::StatusCode::kFailedPrecondition));
   EXPECT_THAT(SafetensorsFile::Open(dir.path()), StatusIs(absl::StatusCode::kFailedPrecondition));

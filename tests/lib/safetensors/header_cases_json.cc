@@ -54,6 +54,8 @@ std::vector<HeaderCase> FramingCases() {
       {"LengthOneTooLarge", SafetensorsBytesWithLength(size + 1, json, "xy"), "not valid JSON"},
       {"LengthOverTheFile", SafetensorsBytesWithLength(1000, json, "x"), "1000"},
       {"LengthOverTheLimit", SafetensorsBytesWithLength(100'000'001, json, "x"), "limit is 100000000"},
+      {"JsonFile", "{\"architectures\":[]}", "not a safetensors file: starts with \"{\\\"archit\": JSON?"},
+      {"JsonFileOnLines", "{\n  \"a\": 1\n}", ": JSON?"},
       {"LengthAtInt32", SafetensorsBytesWithLength(1ULL << 31, json, "x"), "limit"},
       {"LengthAtUint32", SafetensorsBytesWithLength(1ULL << 32, json, "x"), "limit"},
       {"LengthAtInt64", SafetensorsBytesWithLength(1ULL << 63, json, "x"), "limit"},

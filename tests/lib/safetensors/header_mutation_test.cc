@@ -33,7 +33,7 @@ std::vector<std::string> SeedFiles() {
                              "0123456789ab"),
       test::SafetensorsBytes("{}"),
   };
-  // What one of the two readers of headers takes, and the other must agree with.
+  // Headers that one of the two readers accepts. The other must agree.
   seeds.push_back(test::ValidFile(
       {{"plain.weight", Dtype::kBf16, {7, 3}}, {"plain.bias", Dtype::kF32, {5}}, {"s", Dtype::kI64, {}}},
       R"({"format":"pt"})"));

@@ -31,6 +31,7 @@ using test::HeaderCase;
 using test::ParseFile;
 using test::StatusIs;
 using ::testing::AllOf;
+using ::testing::AnyOf;
 using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::Eq;
@@ -38,6 +39,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Pair;
 using ::testing::ResultOf;
+using ::testing::StartsWith;
 
 class HeaderVerdictTest : public ::testing::TestWithParam<HeaderCase> {};
 
@@ -48,7 +50,8 @@ TEST_P(HeaderVerdictTest, FileGetsItsVerdict) {
     EXPECT_EQ(test::BrokenInvariant(*header), "");
     return;
   }
-  EXPECT_THAT(header, StatusIs(absl::StatusCode::kDataLoss, AllOf(HasSubstr("header"), HasSubstr(GetParam().reason))));
+  const auto blames_header = AnyOf(StartsWith("header"), StartsWith("not a safetensors file"));
+  EXPECT_THAT(header, StatusIs(absl::StatusCode::kDataLoss, AllOf(blames_header, HasSubstr(GetParam().reason))));
   EXPECT_LT(test::MessageOf(header).size(), 1000U);
   EXPECT_TRUE(IsValidUtf8(test::MessageOf(header)));
   EXPECT_THAT(test::MessageOf(header), Each(ResultOf([](char c) { return c >= 0 && c < ' '; }, false)));

@@ -27,7 +27,7 @@ using ::testing::Pair;
 using ::testing::SizeIs;
 using std::string_literals::operator""s;
 
-// An index whose weight_map has these members.
+// Returns an index whose weight_map has these members.
 std::string Index(std::string_view members_json) {
   return R"({"metadata":{"total_size":6},"weight_map":{)" + std::string(members_json) + "}}";
 }
@@ -40,7 +40,7 @@ TEST(ParseIndexTest, WeightMapIsOrderedByTensorName) {
   EXPECT_THAT(map, ElementsAre(Pair("", "3.safetensors"), Pair("a", "2.safetensors"), Pair("b", "2.safetensors")));
 }
 
-TEST(ParseIndexTest, RealIndexIsRead) {
+TEST(ParseIndexTest, RealIndexIsParsed) {
   TF_ASSERT_OK_AND_ASSIGN(const WeightMap map, ParseIndex(R"({
   "metadata": {
     "total_size": 16060522496,
@@ -57,12 +57,12 @@ TEST(ParseIndexTest, RealIndexIsRead) {
                                Pair("model.embed_tokens.weight", "model-00001-of-00004.safetensors")));
 }
 
-TEST(ParseIndexTest, EscapesAreUndone) {
+TEST(ParseIndexTest, EscapesAreDecoded) {
   TF_ASSERT_OK_AND_ASSIGN(const WeightMap map, ParseIndex(Index(R"("\u0061\n":"gr\u00f6\u00dfe.safetensors")")));
   EXPECT_THAT(map, ElementsAre(Pair("a\n", "größe.safetensors")));
 }
 
-TEST(ParseIndexTest, WeightMapBeforeMetadataIsRead) {
+TEST(ParseIndexTest, WeightMapBeforeMetadataIsParsed) {
   TF_ASSERT_OK_AND_ASSIGN(const WeightMap map,
                           ParseIndex(R"({"weight_map":{"a":"1.safetensors"},"metadata":{"x":["y"]},"z":1})"));
   EXPECT_THAT(map, ElementsAre(Pair("a", "1.safetensors")));
@@ -87,12 +87,13 @@ std::vector<BadIndex> BadIndexes() {
       {"ArrayWeightMap", R"({"weight_map":["1.safetensors"]})", "weight_map is not an object"},
       {"StringWeightMap", R"({"weight_map":"1.safetensors"})", "weight_map is not an object"},
       {"NumberWeightMap", R"({"weight_map":1})", "weight_map is not an object"},
-      {"WeightMapTwice", R"({"weight_map":{"a":"1.safetensors"},"weight_map":{"a":"1.safetensors"}})", "twice"},
-      {"WeightMapTwiceInOtherSpelling", R"({"weight_map":{"a":"1.safetensors"},"weight\u005fmap":{}})", "twice"},
-      {"TopLevelKeyTwice", R"({"metadata":1,"metadata":1,"weight_map":{"a":"1.safetensors"}})", "twice"},
-      {"TensorTwice", Index(R"("a":"1.safetensors","a":"2.safetensors")"), "tensor \"a\" is there twice"},
-      {"TensorTwiceWithEqualFiles", Index(R"("a":"1.safetensors","a":"1.safetensors")"), "tensor \"a\" is there twice"},
-      {"TensorTwiceInOtherSpelling", Index(R"("a":"1.safetensors","\u0061":"1.safetensors")"), "is there twice"},
+      {"WeightMapTwice", R"({"weight_map":{"a":"1.safetensors"},"weight_map":{"a":"1.safetensors"}})", "duplicate key"},
+      {"WeightMapTwiceInOtherSpelling", R"({"weight_map":{"a":"1.safetensors"},"weight\u005fmap":{}})",
+       "duplicate key"},
+      {"TopLevelKeyTwice", R"({"metadata":1,"metadata":1,"weight_map":{"a":"1.safetensors"}})", "duplicate key"},
+      {"TensorTwice", Index(R"("a":"1.safetensors","a":"2.safetensors")"), "duplicate tensor \"a\""},
+      {"TensorTwiceWithEqualFiles", Index(R"("a":"1.safetensors","a":"1.safetensors")"), "duplicate tensor \"a\""},
+      {"TensorTwiceInOtherSpelling", Index(R"("a":"1.safetensors","\u0061":"1.safetensors")"), "duplicate tensor"},
       {"NumberValue", Index(R"("a":1)"), "tensor \"a\" is not a string"},
       {"NegativeValue", Index(R"("a":-1)"), "tensor \"a\" is not a string"},
       {"NullValue", Index(R"("a":null)"), "tensor \"a\" is not a string"},
@@ -132,7 +133,7 @@ TEST_P(BadIndexTest, IsRefusedWithTheReason) {
 INSTANTIATE_TEST_SUITE_P(Index, BadIndexTest, ::testing::ValuesIn(BadIndexes()),
                          [](const auto& info) { return info.param.name; });
 
-TEST(ParseIndexTest, LimitsAreKept) {
+TEST(ParseIndexTest, IndexOverALimitIsRefused) {
   const std::string index = Index(R"("a":"1.safetensors","b":"1.safetensors")");
   TF_EXPECT_OK(
       ParseIndex(index, {.header_bytes = static_cast<std::int64_t>(index.size()), .tensors = 2, .nesting = 2}));
@@ -142,7 +143,7 @@ TEST(ParseIndexTest, LimitsAreKept) {
   EXPECT_THAT(ParseIndex(index, {.nesting = 1}), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("limit of 1")));
 }
 
-TEST(ParseIndexTest, EveryTruncationIsRefusedAndEveryFlippedBitIsRefusedOrSound) {
+TEST(ParseIndexTest, EveryTruncationIsRefusedAndEveryFlippedBitIsRefusedOrKeepsTheInvariants) {
   const std::string index = Index(R"("a":"1.safetensors","\u0062\n":"2.safetensors","é":"größe.safetensors")");
   for (std::size_t size = 0; size < index.size(); ++size) {
     ASSERT_THAT(ParseIndex(index.substr(0, size)), StatusIs(absl::StatusCode::kDataLoss)) << size;
@@ -159,7 +160,7 @@ TEST(ParseIndexTest, EveryTruncationIsRefusedAndEveryFlippedBitIsRefusedOrSound)
   }
 }
 
-TEST(ParseIndexTest, RandomMutationsAreRefusedOrSound) {
+TEST(ParseIndexTest, RandomMutationsAreRefusedOrKeepTheInvariants) {
   test::Random random;
   const std::string index = Index(R"("a":"1.safetensors","b":"2.safetensors")");
   for (int i = 0; i < 20'000; ++i) {
@@ -177,7 +178,7 @@ TEST(ParseIndexTest, RandomMutationsAreRefusedOrSound) {
   }
 }
 
-TEST(ParseIndexTest, ManyTensorsAreRead) {
+TEST(ParseIndexTest, ManyTensorsAreParsed) {
   std::string members;
   for (int i = 0; i < 50'000; ++i) {
     members += (i == 0 ? "\"" : ",\"") + std::to_string(i) + R"(":"1.safetensors")";

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tensorferry/safetensors/model.h"
-#include "lib/files/mapped_file.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/files/mapped_file.h"
 #include "tests/testing/safetensors_bytes.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
@@ -52,7 +52,7 @@ class ModelTest : public ::testing::Test {
     dir_.Write("model.safetensors.index.json", test::IndexJson(weight_map));
   }
 
-  // The directory's index is at fault, and the message says for what.
+  // Expects an error whose message contains both texts.
   void ExpectBad(std::string_view first, std::string_view second) {
     const absl::StatusOr<ModelPtr> model = Open();
     EXPECT_FALSE(model.ok());
@@ -73,7 +73,7 @@ TEST_F(ModelTest, OneFileIsAModel) {
   EXPECT_THAT(model->generation(), Not(IsEmpty()));
 }
 
-TEST_F(ModelTest, DirectoryWithoutAnIndexIsAllItsFiles) {
+TEST_F(ModelTest, DirectoryWithoutAnIndexHasAllItsFiles) {
   dir_.Write("2.safetensors", FileOfTensors({"b", "d"}));
   dir_.Write("1.safetensors", FileOfTensors({"c", "a"}));
   dir_.Write("empty.safetensors", FileOfTensors({}));
@@ -85,7 +85,7 @@ TEST_F(ModelTest, DirectoryWithoutAnIndexIsAllItsFiles) {
   EXPECT_EQ(model->size_bytes(), 12);
 }
 
-TEST_F(ModelTest, FilesInFoldersBelowAreNotPartOfIt) {
+TEST_F(ModelTest, FilesInSubfoldersAreNotPartOfTheModel) {
   dir_.Write("1.safetensors", FileOfTensors({"a"}));
   dir_.Write("original/1.safetensors", FileOfTensors({"b"}));
   TF_ASSERT_OK_AND_ASSIGN(const ModelPtr model, Open());
@@ -99,7 +99,7 @@ TEST_F(ModelTest, TensorInTwoFilesIsRefusedNamingBothFiles) {
                                AllOf(HasSubstr("\"same\""), HasSubstr("1.safetensors"), HasSubstr("2.safetensors"))));
 }
 
-TEST_F(ModelTest, BrokenFileMakesTheDirectoryBadAndIsNamed) {
+TEST_F(ModelTest, InvalidFileMakesTheDirectoryInvalidAndIsNamed) {
   dir_.Write("1.safetensors", FileOfTensors({"a"}));
   dir_.Write("2.safetensors", "broken");
   EXPECT_THAT(Open(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("2.safetensors")));
@@ -129,7 +129,7 @@ TEST_F(ModelTest, FindAndLowerBoundSearchAllFiles) {
   EXPECT_EQ(model->LowerBound("g"), 3U);
 }
 
-TEST_F(ModelTest, FindFileKnowsTheNamesOfItsFilesOnly) {
+TEST_F(ModelTest, FindFileFindsOnlyFilesOfTheModel) {
   dir_.Write("1.safetensors", FileOfTensors({"a"}));
   dir_.Write("config.json", "{}");
   TF_ASSERT_OK_AND_ASSIGN(const ModelPtr model, Open());
@@ -141,7 +141,7 @@ TEST_F(ModelTest, FindFileKnowsTheNamesOfItsFilesOnly) {
   }
 }
 
-TEST_F(ModelTest, CompanionsAreThoseOfTheAllowList) {
+TEST_F(ModelTest, CompanionsHaveTheListedEndings) {
   dir_.Write("x.safetensors", FileOfTensors({"a"}));
   for (const std::string_view name : {"config.json", "tokenizer.model", "vocab.txt", "chat_template.jinja",
                                       "pytorch_model.bin", "secret.env", "train.py", "x.safetensors.bak", "json",
@@ -159,7 +159,7 @@ TEST_F(ModelTest, CompanionsAreThoseOfTheAllowList) {
   EXPECT_EQ(model->FindFile("x.safetensors")->kind, ModelFile::Kind::kSafetensors);
 }
 
-TEST_F(ModelTest, HiddenFilesAreNoTensorsEither) {
+TEST_F(ModelTest, HiddenFilesAreIgnored) {
   dir_.Write("x.safetensors", FileOfTensors({"a"}));
   dir_.Write(".x.safetensors", FileOfTensors({"b"}));
   dir_.Write("._x.safetensors", "what macOS leaves behind");
@@ -167,7 +167,7 @@ TEST_F(ModelTest, HiddenFilesAreNoTensorsEither) {
   EXPECT_THAT(TensorsOf(*model), ElementsAre("a@x.safetensors"));
 }
 
-TEST_F(ModelTest, CompanionThatLeadsOutOfTheDirectoryIsNoPartOfIt) {
+TEST_F(ModelTest, CompanionThatLeadsOutOfTheDirectoryIsLeftOut) {
   const test::TempDir elsewhere;
   dir_.Write("x.safetensors", FileOfTensors({"a"}));
   dir_.MakeLink("absolute.json", elsewhere.Write("secret.json", "secret"));
@@ -184,26 +184,26 @@ class IndexedModelTest : public ModelTest {
   }
 };
 
-TEST_F(IndexedModelTest, IsExactlyWhatTheIndexSays) {
+TEST_F(IndexedModelTest, ModelHasExactlyTheTensorsOfTheIndex) {
   WriteIndex({{"a", "1.safetensors"}, {"c", "2.safetensors"}});
   dir_.Write("consolidated.safetensors", FileOfTensors({"a", "b", "c"}));
   TF_ASSERT_OK_AND_ASSIGN(const ModelPtr model, Open());
   EXPECT_THAT(TensorsOf(*model), ElementsAre("a@1.safetensors", "c@2.safetensors"));
   EXPECT_THAT(FilesOf(*model), ElementsAre("1.safetensors", "2.safetensors", "model.safetensors.index.json"));
-  EXPECT_EQ(model->size_bytes(), 6) << "b is not named";
+  EXPECT_EQ(model->size_bytes(), 6) << "the index does not name b";
   EXPECT_EQ(model->safetensors_file_count(), 2);
   EXPECT_EQ(model->FindFile("model.safetensors.index.json")->kind, ModelFile::Kind::kIndex);
   EXPECT_EQ(model->FindFile("consolidated.safetensors"), nullptr);
 }
 
-TEST_F(IndexedModelTest, BrokenFileThatTheIndexDoesNotNameIsNoMatter) {
+TEST_F(IndexedModelTest, InvalidFileThatTheIndexDoesNotNameIsIgnored) {
   WriteIndex({{"a", "1.safetensors"}});
   dir_.Write("broken.safetensors", "broken");
   TF_ASSERT_OK_AND_ASSIGN(const ModelPtr model, Open());
   EXPECT_THAT(TensorsOf(*model), ElementsAre("a@1.safetensors"));
 }
 
-TEST_F(IndexedModelTest, TensorInTwoFilesIsTakenFromWhereTheIndexSays) {
+TEST_F(IndexedModelTest, TensorInTwoFilesIsTakenFromTheFileOfTheIndex) {
   dir_.Write("1.safetensors", FileOfTensors({"a", "same"}));
   dir_.Write("2.safetensors", FileOfTensors({"c", "same"}));
   WriteIndex({{"a", "1.safetensors"}, {"same", "2.safetensors"}});
@@ -211,15 +211,15 @@ TEST_F(IndexedModelTest, TensorInTwoFilesIsTakenFromWhereTheIndexSays) {
   EXPECT_THAT(TensorsOf(*model), ElementsAre("a@1.safetensors", "same@2.safetensors"));
 }
 
-TEST_F(IndexedModelTest, ShardThatIsMissingIsNamed) {
+TEST_F(IndexedModelTest, MissingShardIsNamed) {
   WriteIndex({{"a", "1.safetensors"}, {"z", "3.safetensors"}});
   ExpectBad("3.safetensors", "does not exist");
 }
 
-TEST_F(IndexedModelTest, ShardThatIsBrokenIsNamed) {
+TEST_F(IndexedModelTest, InvalidShardIsNamed) {
   dir_.Write("3.safetensors", "broken");
   WriteIndex({{"a", "1.safetensors"}, {"z", "3.safetensors"}});
-  ExpectBad("3.safetensors", "header");
+  ExpectBad("3.safetensors", "too short");
 }
 
 TEST_F(IndexedModelTest, TensorThatIsNotInItsShardIsNamedWithTheShard) {
@@ -245,7 +245,7 @@ TEST_F(IndexedModelTest, ShardThatIsALinkOutOfTheDirectoryIsRefused) {
   ExpectBad("3.safetensors", "out of the root");
 }
 
-TEST_F(IndexedModelTest, ShardThatIsNoRegularFileIsRefused) {
+TEST_F(IndexedModelTest, ShardThatIsASpecialFileIsRefused) {
   dir_.MakeFolder("folder.safetensors");
   WriteIndex({{"z", "folder.safetensors"}});
   ExpectBad("folder.safetensors", "");
@@ -254,7 +254,7 @@ TEST_F(IndexedModelTest, ShardThatIsNoRegularFileIsRefused) {
   ExpectBad("fifo.safetensors", "not a regular file");
 }
 
-TEST_F(IndexedModelTest, BrokenIndexIsNamedAndTheFilesAreStillModels) {
+TEST_F(IndexedModelTest, InvalidIndexIsNamedAndTheFilesAreStillModels) {
   for (const std::string_view json :
        {"", "{}", "[]", R"({"weight_map":{"a":1}})", R"({"weight_map":{"a":"1.safetensors","a":"2.safetensors"}})",
         R"({"weight_map":{"a":"1.safetensors"}}x)", R"({"weight_map":{"a":"config.json"}})"}) {
@@ -270,7 +270,7 @@ TEST_F(IndexedModelTest, TwoIndexesAreRefusedNamingBoth) {
   ExpectBad("model.safetensors.index.json", "model.fp16.safetensors.index.json");
 }
 
-TEST_F(IndexedModelTest, IndexWithoutItsShardsIsAModelThatSaysSo) {
+TEST_F(IndexedModelTest, IndexWithoutItsShardsIsAnErrorThatNamesTheShard) {
   const test::TempDir dir;
   dir.Write("model.safetensors.index.json", test::IndexJson({{"a", "1.safetensors"}}));
   EXPECT_THAT(Model::Open(dir.path()), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("1.safetensors")));

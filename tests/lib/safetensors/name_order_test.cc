@@ -30,16 +30,16 @@ std::vector<std::uint32_t> StablySorted(const std::vector<std::string>& names) {
   return order;
 }
 
-TEST(OrderOfNamesTest, OrdersBytewiseAndEqualNamesAsTheyCome) {
+TEST(OrderOfNamesTest, NamesAreOrderedBytewiseAndEqualNamesKeepTheirOrder) {
   EXPECT_THAT(OrderOf({}), IsEmpty());
   EXPECT_THAT(OrderOf({"b"}), ElementsAre(0));
   EXPECT_THAT(OrderOf({"b", "a", "", "ab", "a", "\xff", "a.b"}), ElementsAre(2, 1, 4, 6, 3, 0, 5));
-  // At the ends of the keys that are compared.
+  // Names that end where the compared keys end.
   EXPECT_THAT(OrderOf({"12345678x", "12345678", "1234567", "12345678\x01", "1234567890123456", "123456789012345"}),
               ElementsAre(2, 1, 3, 5, 4, 0));
 }
 
-TEST(OrderOfNamesTest, OrdersRandomNamesLikeAStableSort) {
+TEST(OrderOfNamesTest, RandomNamesAreOrderedAsByAStableSort) {
   test::Random random;
   const std::vector<std::string> pieces = {"",        "a", "b",  "model.layers.", "\x01", "\xff",
                                            ".weight", "0", "12", "12345678"};

@@ -11,8 +11,8 @@
 
 namespace tensorferry::test {
 
-// What the library says of a whole file in memory. The header is parsed from a block of its own, so that a sanitizer
-// sees every step over its end.
+// Returns the library's result for a whole file in memory. The header is parsed from its own allocation, so that a
+// sanitizer detects every read past its end.
 absl::StatusOr<safetensors::Header> ParseFile(std::string_view file, const safetensors::Limits& limits = {});
 
 // Nothing, or in what the reader of plain headers, where it accepts the file's header, and the one that judges all of

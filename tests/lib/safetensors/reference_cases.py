@@ -16,31 +16,31 @@ RANDOM_MUTATIONS = 3000
 
 
 def file_of(header, data=b"", length=None):
-    """The bytes of a file with this header, be it JSON text or bytes."""
+    """Returns the bytes of a file with this header, which is JSON text or bytes."""
     header = header if isinstance(header, bytes) else header.encode()
     return struct.pack("<Q", len(header) if length is None else length) + header + data
 
 
 def entry(name, dtype="U8", shape=(1,), begin=0, end=1, more=""):
-    """One entry of a header; the name is JSON text within quotes."""
+    """Returns one entry of a header. The name is the JSON text between the quotes."""
     return '"%s":{"dtype":"%s","shape":%s,"data_offsets":[%d,%d]%s}' % (
         name, dtype, json.dumps(list(shape)), begin, end, more)
 
 
 def one(*args, **kwargs):
-    """A file of one tensor of one byte."""
+    """Returns a file with one tensor of one byte."""
     return file_of("{%s}" % entry(*args, **kwargs), b"x")
 
 
 def with_value(field, value, data=b"x"):
-    """A file of one tensor, one of whose fields has another value, which is JSON text."""
+    """Returns a file with one tensor, one of whose fields has this value, given as JSON text."""
     fields = {"dtype": '"U8"', "shape": "[1]", "data_offsets": "[0,1]"}
     fields[field] = value
     return file_of('{"a":{%s}}' % ",".join('"%s":%s' % f for f in fields.items()), data)
 
 
 def agreed_cases():
-    """(name, bytes) of files on which both must agree, whatever they say."""
+    """Yields (name, bytes) of files on which both must agree."""
     ok = file_of("{%s}" % entry("a"), b"x")
     for size in range(len(ok)):
         yield "cut_%d" % size, ok[:size]
@@ -116,7 +116,7 @@ def agreed_cases():
         "empty_first": ([u8("z", 0, 0), u8("a", 0, 2)], 2), "empty_between": ([u8("a", 0, 1), u8("z", 1, 1),
                                                                               u8("b", 1, 2)], 2),
         "empty_last": ([u8("a", 0, 2), u8("z", 2, 2)], 2), "empty_inside": ([u8("a", 0, 4), u8("z", 2, 2)], 4),
-        "empty_behind": ([u8("a", 0, 1), u8("z", 2, 2)], 1), "many_empty": ([u8("a", 0, 0), u8("b", 0, 0)], 0),
+        "empty_after": ([u8("a", 0, 1), u8("z", 2, 2)], 1), "many_empty": ([u8("a", 0, 0), u8("b", 0, 0)], 0),
     }.items():
         yield "layout_" + label, file_of("{%s}" % ",".join(entries), b"x" * size)
 
@@ -134,7 +134,7 @@ def agreed_cases():
 
 
 def stricter_cases():
-    """(name, bytes) of the files that the README says we refuse though the reference accepts them."""
+    """Yields (name, bytes) of files that the reference accepts and we refuse, as lib/safetensors/README.md lists them."""
     a = entry("a")
     yield "name_twice", file_of("{%s,%s}" % (a, a), b"x")
     yield "name_twice_in_other_spelling", file_of("{%s,%s}" % (a, entry("\\u0061")), b"x")
@@ -152,7 +152,7 @@ def stricter_cases():
 
 
 def written_by_the_reference():
-    """(name, bytes) of files that the reference itself writes."""
+    """Yields (name, bytes) of files that the reference itself writes."""
     tensors = {}
     for dtype in ["bool", "u1", "i1", "i2", "u2", "f2", "i4", "u4", "f4", "f8", "i8", "u8", "c8"]:
         for shape in [(), (0,), (3,), (2, 5), (2, 0, 3), (1, 1, 1, 7)]:
@@ -167,7 +167,7 @@ def written_by_the_reference():
 
 
 def mutations(rng, seeds):
-    """(name, bytes) of valid files with a few bytes of their headers changed."""
+    """Yields (name, bytes) of valid files with a few bytes of their headers changed."""
     pieces = [b"0", b"1", b"2", b"-1", b"1.0", b"null", b"[]", b"{}", b'"', b",", b":", b"[", b"]", b"{", b"}", b" ",
               b"\\", b"\\u0061", b"\xff", b"\xc3\xa9", b"18446744073709551616", b'"F4"', b'"U8"',
               b'"__metadata__":null,']

@@ -3,11 +3,11 @@
 
 Usage: reference_test.py PATH_OF_TENSORFERRY
 
-Makes a folder of files, valid and broken, has `tensorferry check` judge all of them in one run, and asks the reference
-about each. They must agree, except where the README says that we are stricter: such a case carries the mark STRICTER,
-and there the reference must accept and we refuse, so that the list cannot grow stale.
+Writes valid and broken files, and runs `tensorferry check` on all of them and the reference on each. The verdicts must
+be equal, except for the cases marked STRICTER: files that lib/safetensors/README.md lists as refused by us alone. There
+the reference must accept and we must refuse, so that the list stays correct.
 
-TENSORFERRY_TEST_SEED chooses the seed of the random mutations; it is printed.
+TENSORFERRY_TEST_SEED sets the seed of the random mutations, which is printed.
 """
 
 import json
@@ -22,28 +22,28 @@ import safetensors
 
 from reference_cases import agreed_cases, mutations, stricter_cases, written_by_the_reference
 
-# Where the two agree, and where we refuse what the reference accepts.
+# The expectations: equal verdicts, or accepted by the reference and refused by us.
 SAME, STRICTER = "same", "stricter"
 
 
 def reference_verdict(data):
-    """None if the reference accepts, else its reason."""
+    """Returns None if the reference accepts, else its reason."""
     try:
         safetensors.deserialize(data)
         return None
-    except Exception as error:  # SafetensorError; whatever else it raises is a refusal too.
+    except Exception as error:  # SafetensorError; any other exception is a refusal, too.
         return "%s: %s" % (type(error).__name__, error)
 
 
 class Members(list):
-    """The members of a JSON object as they stand, repeated ones too."""
+    """The members of a JSON object in their order, duplicates included."""
 
     def has_repeated(self):
         return len({key for key, _ in self}) != len(self)
 
 
 def is_listed_difference(data):
-    """Whether a file that the reference accepts is one that the README lists as refused by us."""
+    """Returns true if a file that the reference accepts is one that lib/safetensors/README.md lists as refused by us."""
     size = struct.unpack("<Q", data[:8])[0]
     header = json.loads(data[8:8 + size].decode(), object_pairs_hook=Members)
     if header.has_repeated():
@@ -64,10 +64,10 @@ def is_listed_difference(data):
 
 
 def verdicts(program, paths):
-    """What `tensorferry check` says of each path: None for ok, else the reason."""
+    """Returns the verdict of `tensorferry check` for each path: None for ok, else the reason."""
     done = subprocess.run([program, "check", *paths], capture_output=True, text=True, timeout=300)
     if done.returncode not in (0, 1):
-        sys.exit("tensorferry check ended with %d: %s" % (done.returncode, done.stderr))
+        sys.exit("tensorferry check exited with %d: %s" % (done.returncode, done.stderr))
     said = {}
     known = set(paths)
     for line in (done.stdout + done.stderr).splitlines():
@@ -76,7 +76,7 @@ def verdicts(program, paths):
             said[path] = None if verdict == "ok" or verdict.startswith("ok ") else verdict
     bad = any(reason is not None for reason in said.values())
     if done.returncode != (1 if bad else 0):
-        sys.exit("tensorferry check ended with %d although %s file is bad" % (done.returncode, "a" if bad else "no"))
+        sys.exit("tensorferry check exited with %d although %s file is bad" % (done.returncode, "a" if bad else "no"))
     return said
 
 
@@ -104,7 +104,7 @@ def main():
         said = verdicts(sys.argv[1], paths)
         for path, (name, data, mark) in zip(paths, cases):
             if path not in said:
-                failures.append("%s: tensorferry check says nothing about it" % name)
+                failures.append("%s: tensorferry check printed no verdict" % name)
                 continue
             ours, theirs = said[path], reference_verdict(data)
             expected = SAME
@@ -119,7 +119,7 @@ def main():
                     name, expected, ours or "ok", theirs or "ok", data[:300]))
     for name, data in written:
         if reference_verdict(data) is not None:
-            failures.append("%s: the reference refuses what it wrote" % name)
+            failures.append("%s: the reference refuses its own file" % name)
     print("%d files: %s" % (len(cases), ", ".join("%d %s" % (n, what) for what, n in counts.items())))
     if failures:
         sys.exit("%d differences:\n%s" % (len(failures), "\n".join(failures[:20])))

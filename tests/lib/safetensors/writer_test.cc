@@ -35,7 +35,7 @@ TensorToWrite Tensor(std::string name, Dtype dtype, std::vector<std::int64_t> sh
   return {.name = std::move(name), .dtype = dtype, .shape = std::move(shape), .data = test::AsBytes(data)};
 }
 
-// The sizes of the files that this process writes are limited while this lives, as on a full disk.
+// Limits the size of the files that this process writes, which resembles a full disk, until it is destroyed.
 class FileSizeLimit {
  public:
   explicit FileSizeLimit(rlim_t bytes) : old_handler_(std::signal(SIGXFSZ, SIG_IGN)) {
@@ -60,7 +60,7 @@ class WriterTest : public ::testing::Test {
     return WriteFile(dir_.Path("x.safetensors"), tensors, metadata);
   }
 
-  // Reads it back. The data buffer goes to `data`.
+  // Reads the file. Sets data_offset_ and data_.
   absl::StatusOr<Header> ReadBack() {
     const std::string file = dir_.Read("x.safetensors");
     absl::StatusOr<Header> header = test::ParseFile(file);
@@ -75,7 +75,7 @@ class WriterTest : public ::testing::Test {
     return data_.substr(static_cast<std::size_t>(tensor.begin), static_cast<std::size_t>(tensor.size_bytes()));
   }
 
-  // Refused, with the reason, leaving the folder as it is.
+  // Expects an error with the reason, and an unchanged folder.
   void ExpectRefused(const std::vector<TensorToWrite>& tensors, std::string_view reason,
                      const Metadata& metadata = {}) {
     const std::vector<std::string> before = dir_.List();
@@ -89,7 +89,7 @@ class WriterTest : public ::testing::Test {
   std::string data_;
 };
 
-TEST_F(WriterTest, TensorsOfAllDtypesComeBack) {
+TEST_F(WriterTest, TensorsOfAllDtypesAreReadBack) {
   test::Random random;
   std::vector<std::string> data;
   std::vector<TensorToWrite> tensors;
@@ -122,7 +122,7 @@ TEST_F(WriterTest, WidestDtypeComesFirstThenTheName) {
   EXPECT_EQ(data_, "bbbbbbbbccccccccBBBBeeAafffd");
 }
 
-TEST_F(WriterTest, DataBeginsAtAMultipleOf64WhateverTheHeadersSize) {
+TEST_F(WriterTest, DataBeginsAtAMultipleOf64ForEverySizeOfTheHeader) {
   for (std::size_t size = 0; size < 130; ++size) {
     TF_ASSERT_OK(Write({Tensor(std::string(size, 'n'), Dtype::kU8, {1}, "x")}));
     TF_ASSERT_OK_AND_ASSIGN(const Header header, ReadBack());
@@ -138,7 +138,7 @@ TEST_F(WriterTest, HeaderIsPaddedWithLessThanALine) {
   EXPECT_EQ(dir_.Read("x.safetensors").size(), 64U);
 }
 
-TEST_F(WriterTest, ScalarsAndEmptyTensorsComeBack) {
+TEST_F(WriterTest, ScalarsAndEmptyTensorsAreReadBack) {
   TF_ASSERT_OK(Write({Tensor("scalar", Dtype::kF32, {}, "1234"), Tensor("empty", Dtype::kF64, {0, 5}, ""),
                       Tensor("", Dtype::kU8, {0}, "")}));
   TF_ASSERT_OK_AND_ASSIGN(const Header header, ReadBack());
@@ -147,7 +147,7 @@ TEST_F(WriterTest, ScalarsAndEmptyTensorsComeBack) {
   EXPECT_TRUE(header.Find("").has_value());
 }
 
-TEST_F(WriterTest, NamesOfAnyTextComeBack) {
+TEST_F(WriterTest, NamesOfAnyTextAreReadBack) {
   std::vector<TensorToWrite> tensors;
   for (const std::string_view name : {"a\"b", "a\\b", "a\nb", "\x01", "\x7f", "../x", "é", "🚢", "\u202e", "/", "\t"}) {
     tensors.push_back(Tensor(std::string(name), Dtype::kU8, {1}, "x"));
@@ -175,15 +175,15 @@ TEST_F(WriterTest, WrongSizesThatAddUpToTheRightOneAreRefused) {
   ExpectRefused({Tensor("a", Dtype::kU8, {2}, "x"), Tensor("b", Dtype::kU8, {2}, "xyz")}, "\"a\"");
 }
 
-TEST_F(WriterTest, WhatTheReaderWouldRefuseIsRefused) {
+TEST_F(WriterTest, InputThatTheReaderRefusesIsRefused) {
   using std::string_literals::operator""s;
-  ExpectRefused({Tensor("a", Dtype::kU8, {1}, "x"), Tensor("a", Dtype::kU8, {1}, "y")}, "twice");
+  ExpectRefused({Tensor("a", Dtype::kU8, {1}, "x"), Tensor("a", Dtype::kU8, {1}, "y")}, "duplicate tensor \"a\"");
   ExpectRefused({Tensor("a", Dtype::kU8, {-1}, "x")}, "\"a\"");
   ExpectRefused({Tensor("a", Dtype::kU8, {-1, -1}, "x")}, "\"a\"");
   ExpectRefused({Tensor("a", Dtype::kU8, {std::int64_t{1} << 32, std::int64_t{1} << 32, 0}, "")}, "\"a\"");
   ExpectRefused({Tensor("a", Dtype::kF4, {3}, "xx")}, "\"a\"");
-  ExpectRefused({Tensor("a", Dtype::kU8, std::vector<std::int64_t>(65, 1), "x")}, "limit of 64");
-  ExpectRefused({Tensor(std::string(4097, 'n'), Dtype::kU8, {1}, "x")}, "limit is 4096");
+  ExpectRefused({Tensor("a", Dtype::kU8, std::vector<std::int64_t>(65, 1), "x")}, "64");
+  ExpectRefused({Tensor(std::string(4097, 'n'), Dtype::kU8, {1}, "x")}, "4096");
   ExpectRefused({Tensor("a\0b"s, Dtype::kU8, {1}, "x")}, "NUL");
   ExpectRefused({Tensor("\xff", Dtype::kU8, {1}, "x")}, "");
   ExpectRefused({Tensor("\xed\xa0\x80", Dtype::kU8, {1}, "x")}, "");
@@ -215,10 +215,10 @@ TEST_F(WriterTest, ReaderOfTheOldFileKeepsItsBytes) {
   ASSERT_EQ(::link(dir_.Path("x.safetensors").c_str(), dir_.Path("before/x.safetensors").c_str()), 0);
   const std::string old = dir_.Read("x.safetensors");
   TF_ASSERT_OK(Write({Tensor("new", Dtype::kU8, {1}, "y")}));
-  EXPECT_EQ(dir_.Read("before/x.safetensors"), old) << "it was written in place";
+  EXPECT_EQ(dir_.Read("before/x.safetensors"), old) << "the file was written in place";
 }
 
-TEST_F(WriterTest, DiskThatIsFullLeavesTheOldFileAndNoTemporaryOne) {
+TEST_F(WriterTest, FullDiskLeavesTheOldFileAndNoTemporaryFile) {
   TF_ASSERT_OK(Write({Tensor("old", Dtype::kU8, {1}, "x")}));
   const std::string old = dir_.Read("x.safetensors");
   const std::string data(100'000, 'x');
@@ -235,13 +235,13 @@ TEST_F(WriterTest, DiskThatIsFullLeavesTheOldFileAndNoTemporaryOne) {
   }
 }
 
-TEST_F(WriterTest, FolderThatDoesNotExistIsNamed) {
+TEST_F(WriterTest, MissingFolderIsNamed) {
   EXPECT_THAT(WriteFile(dir_.Path("none/x.safetensors"), {}),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr(dir_.Path("none/x.safetensors"))));
   EXPECT_THAT(dir_.List(), IsEmpty());
 }
 
-TEST_F(WriterTest, PathThatIsNoRegularFileIsLeftAsItIs) {
+TEST_F(WriterTest, SpecialFileIsRefusedAndUnchanged) {
   dir_.MakeFolder("x.safetensors");
   EXPECT_FALSE(Write({}).ok());
   dir_.MakeFifo("pipe");
@@ -251,7 +251,7 @@ TEST_F(WriterTest, PathThatIsNoRegularFileIsLeftAsItIs) {
   EXPECT_FALSE(WriteFile(dir_.path() + "/", {}).ok());
 }
 
-TEST_F(WriterTest, FileIsReadableAsTheUmaskSays) {
+TEST_F(WriterTest, PermissionsFollowTheUmask) {
   const mode_t mask = ::umask(027);
   const absl::Status status = Write({});
   ::umask(mask);
@@ -261,7 +261,7 @@ TEST_F(WriterTest, FileIsReadableAsTheUmaskSays) {
   EXPECT_EQ(stat.st_mode & 07777, 0640U);
 }
 
-TEST_F(WriterTest, RandomTensorsComeBack) {
+TEST_F(WriterTest, RandomTensorsAreReadBack) {
   test::Random random;
   for (int i = 0; i < 100; ++i) {
     std::vector<std::string> data;

@@ -16,7 +16,7 @@ namespace {
 using ::testing::AnyOf;
 using ::testing::Eq;
 
-TEST(DtypeTest, NamesAndWidthsAreThoseOfTheReference) {
+TEST(DtypeTest, NamesAndWidthsEqualThoseOfTheReference) {
   const std::vector<std::pair<std::string_view, int>> reference = {
       {"BOOL", 8},    {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6},     {"U8", 8},          {"I8", 8},
       {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"I16", 16},
@@ -45,7 +45,7 @@ TEST(DtypeTest, AllDtypesHasEachDtypeOnceWithItsOwnName) {
   EXPECT_EQ(names.size(), static_cast<std::size_t>(kDtypeCount));
 }
 
-TEST(DtypeTest, NameThatIsNotExactIsNoDtype) {
+TEST(DtypeTest, NameThatIsNotExactIsUnknown) {
   for (const std::string_view name : {"", " ", "f32", "F32 ", " F32", "F", "F3", "F322", "bool", "Bool", "BF", "F8",
                                       "F6", "F8_E4M3FN", "F128", "U4", "I4", "C128", "F32\n"}) {
     EXPECT_THAT(ParseDtype(name), Eq(std::nullopt)) << '"' << name << '"';

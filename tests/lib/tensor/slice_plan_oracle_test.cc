@@ -20,12 +20,12 @@ namespace {
 
 constexpr std::int64_t kMin = std::numeric_limits<std::int64_t>::min();
 constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
-// More results than this are not looked at byte by byte.
+// The largest result that is compared byte by byte.
 constexpr std::int64_t kMaxElements = 512;
 
 using Shape = std::vector<std::int64_t>;
 
-// A shape of at most kMaxElements elements that are a whole number of bytes.
+// Returns a shape of at most kMaxElements elements whose size is a whole number of bytes.
 Shape RandomShape(test::Random& random, Dtype dtype) {
   Shape shape;
   std::int64_t elements = 1;
@@ -54,7 +54,7 @@ DimensionSlice RandomSlice(test::Random& random, Dtype dtype, std::int64_t size)
   if (!random.OneIn(3)) range.start = RandomBound(random, size);
   if (!random.OneIn(3)) range.stop = RandomBound(random, size);
   if (random.OneIn(3)) range.step = random.OneIn(20) ? random.OneOf({0, -1, kMin, kMax}) : random.Between(1, size + 1);
-  // Otherwise hardly any slice of a narrow dtype would fit.
+  // Without this, hardly any slice of a narrow dtype would be valid.
   if (BitWidth(dtype) < 8 && !random.OneIn(3)) {
     if (range.start) *range.start &= ~std::int64_t{3};
     if (range.stop) *range.stop &= ~std::int64_t{3};
@@ -80,14 +80,14 @@ struct Oracle {
   }
 
   const std::vector<std::int64_t>& source_bytes;
-  // How many bytes from each on follow each other in the tensor too.
+  // For each byte of the result, the number of bytes from it on that are contiguous in the tensor.
   std::vector<std::int64_t> contiguous_bytes;
 };
 
 class SlicePlanOracleTest : public ::testing::Test {
  protected:
-  // The cursor that was sought to `offset` hands out what the oracle says, for at most so many runs. Returns where it
-  // is wrong, or nothing: assertions would take most of the time here.
+  // Compares a cursor that starts at `offset` with the oracle, for at most `max_runs` runs. Returns the first
+  // difference, or an empty string. Assertions would take most of the time here.
   std::string WrongWalkFrom(std::int64_t offset, const SlicePlan& plan, const Oracle& oracle, std::int64_t max_runs) {
     SlicePlan::Cursor cursor(plan, offset);
     for (; cursor.remaining_bytes() > 0 && max_runs > 0; --max_runs) {
@@ -138,7 +138,7 @@ class SlicePlanOracleTest : public ::testing::Test {
     const Oracle oracle(expected->source_bytes);
     ASSERT_EQ(WrongWalkFrom(0, *plan, oracle, kMax), "");
     for (std::int64_t offset = 0; offset <= plan->size_bytes(); ++offset) {
-      ASSERT_EQ(WrongWalkFrom(offset, *plan, oracle, 2), "") << "sought to " << offset;
+      ASSERT_EQ(WrongWalkFrom(offset, *plan, oracle, 2), "") << "from offset " << offset;
     }
     const std::string source = random_.Bytes(static_cast<std::size_t>(test::SizeBytes({"", dtype, shape})));
     ExpectGathered(*plan, source, expected->source_bytes);
@@ -160,8 +160,8 @@ TEST_F(SlicePlanOracleTest, RandomSlicesOfAllDtypesAgreeWithBruteForce) {
     ExpectAgreement(spec, dtype, shape);
     if (HasFatalFailure()) return;
   }
-  EXPECT_GT(taken_, kCases / 4) << "the random slices hardly ever fit";
-  EXPECT_GT(refused_, kCases / 50) << "the random slices hardly ever are wrong";
+  EXPECT_GT(taken_, kCases / 4) << "too few random slices are valid";
+  EXPECT_GT(refused_, kCases / 50) << "too few random slices are invalid";
 }
 
 TEST_F(SlicePlanOracleTest, EverySliceOfSmallNarrowTensorsAgreesWithBruteForce) {

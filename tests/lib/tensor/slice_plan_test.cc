@@ -34,7 +34,7 @@ absl::StatusOr<SlicePlan> Plan(std::string_view slice, const Shape& shape, Dtype
   return SlicePlan::Create(*spec, dtype, shape);
 }
 
-// What the slice gives of a tensor of bytes 0, 1, 2, ...
+// Returns the result of a slice of a tensor with the bytes 0, 1, 2, and so on.
 std::vector<int> Values(std::string_view slice, const Shape& shape) {
   const absl::StatusOr<SlicePlan> plan = Plan(slice, shape);
   EXPECT_THAT(plan, test::IsOk());
@@ -80,14 +80,14 @@ TEST(SlicePlanTest, BoundsBeyondTheDimensionAreClamped) {
   EXPECT_THAT(Values(":-9223372036854775808", {3}), IsEmpty());
 }
 
-TEST(SlicePlanTest, StopAtOrBelowStartTakesNothing) {
+TEST(SlicePlanTest, StopAtOrBelowStartSelectsNothing) {
   EXPECT_THAT(Values("3:1", {4}), IsEmpty());
   EXPECT_THAT(Values("2:2", {4}), IsEmpty());
   EXPECT_THAT(ResultShape("3:1", {4}), ElementsAre(0));
   EXPECT_THAT(ResultShape("3:1, :, 0", {4, 5, 6}), ElementsAre(0, 5));
 }
 
-TEST(SlicePlanTest, StepsTakeEveryNth) {
+TEST(SlicePlanTest, StepSelectsEveryNthElement) {
   EXPECT_THAT(Values("::2", {5}), ElementsAre(0, 2, 4));
   EXPECT_THAT(Values("1::3", {8}), ElementsAre(1, 4, 7));
   EXPECT_THAT(Values("1:7:3", {8}), ElementsAre(1, 4));
@@ -102,7 +102,7 @@ TEST(SlicePlanTest, FewerEntriesThanDimensionsTakeTheRestWhole) {
   EXPECT_THAT(ResultShape("0", {2, 3, 4}), ElementsAre(3, 4));
 }
 
-TEST(SlicePlanTest, ScalarHasOneElementAndTakesNoEntries) {
+TEST(SlicePlanTest, ScalarHasOneElementAndAcceptsNoEntries) {
   TF_ASSERT_OK_AND_ASSIGN(const SlicePlan plan, Plan("[]", {}, Dtype::kF32));
   EXPECT_THAT(plan.shape(), IsEmpty());
   EXPECT_EQ(plan.size_bytes(), 4);
@@ -120,7 +120,7 @@ TEST(SlicePlanTest, ZeroSizeDimensionGivesAnEmptyResult) {
   EXPECT_THAT(ResultShape("", {0, 4'000'000'000, 2}), ElementsAre(0, 4'000'000'000, 2));
 }
 
-TEST(SlicePlanTest, IndexIsCheckedEvenWhereTheResultWouldBeEmpty) {
+TEST(SlicePlanTest, IndexIsValidatedEvenIfTheResultIsEmpty) {
   EXPECT_THAT(Plan("0", {0}), StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(Plan(":, 5", {0, 5}), StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(Plan("3:1, 5", {4, 5}), StatusIs(absl::StatusCode::kInvalidArgument));
@@ -153,7 +153,7 @@ TEST(SlicePlanTest, StepBelowOneIsRefusedWithDimensionAndStep) {
   }
 }
 
-TEST(SlicePlanTest, WhatIsContiguousIsOneRun) {
+TEST(SlicePlanTest, ContiguousBytesAreOneRun) {
   const auto run_bytes = [](std::string_view slice, const Shape& shape) {
     const absl::StatusOr<SlicePlan> plan = Plan(slice, shape, Dtype::kF32);
     EXPECT_THAT(plan, test::IsOk());
@@ -167,10 +167,10 @@ TEST(SlicePlanTest, WhatIsContiguousIsOneRun) {
   EXPECT_EQ(run_bytes(":, 1:3", {4, 5, 6}), 48) << "one run per outer element";
   EXPECT_EQ(run_bytes(":, :, 1:3", {4, 5, 6}), 8);
   EXPECT_EQ(run_bytes("::2", {4, 5, 6}), 120);
-  EXPECT_EQ(run_bytes(":, 0", {4, 1, 6}), 96) << "a dimension of one does not cut";
+  EXPECT_EQ(run_bytes(":, 0", {4, 1, 6}), 96) << "a dimension of one does not end a run";
 }
 
-TEST(SlicePlanTest, RunIsCutAtMaxBytesAndGoesOnThere) {
+TEST(SlicePlanTest, RunIsCutAtMaxBytesAndContinuesThere) {
   TF_ASSERT_OK_AND_ASSIGN(const SlicePlan plan, Plan("1:3", {4, 10}));
   SlicePlan::Cursor cursor(plan);
   const SlicePlan::Run first = cursor.Next(7);
@@ -184,7 +184,7 @@ TEST(SlicePlanTest, RunIsCutAtMaxBytesAndGoesOnThere) {
   EXPECT_EQ(cursor.remaining_bytes(), 0);
 }
 
-TEST(SlicePlanTest, CursorAtTheEndHasNothingToCome) {
+TEST(SlicePlanTest, CursorAtTheEndHasNoBytesLeft) {
   TF_ASSERT_OK_AND_ASSIGN(const SlicePlan plan, Plan("::2", {9, 3}));
   EXPECT_EQ(SlicePlan::Cursor(plan, plan.size_bytes()).remaining_bytes(), 0);
 }
@@ -221,7 +221,7 @@ TEST(SlicePlanTest, GatherCopiesTheResultInPieces) {
   EXPECT_EQ(cursor.position(), 6);
 }
 
-TEST(SlicePlanTest, HugeTensorIsPlannedAndSoughtWithoutListingRuns) {
+TEST(SlicePlanTest, HugeTensorIsPlannedWithoutListingRuns) {
   const std::int64_t rows = 1'000'000'000;
   TF_ASSERT_OK_AND_ASSIGN(const SlicePlan plan, Plan(":, 1:3", {rows, 1'000'000}, Dtype::kF32));
   EXPECT_EQ(plan.size_bytes(), rows * 8);
@@ -242,7 +242,7 @@ TEST(SlicePlanTest, RankOf64IsPlanned) {
   EXPECT_EQ(plan.shape().size(), 64U);
 }
 
-TEST(SubByteSliceTest, SliceOnWholeBytesIsTaken) {
+TEST(SubByteSliceTest, SliceOnWholeBytesIsPlanned) {
   TF_ASSERT_OK_AND_ASSIGN(const SlicePlan f4, Plan("2:6", {8}, Dtype::kF4));
   EXPECT_EQ(f4.size_bytes(), 2);
   EXPECT_EQ(SlicePlan::Cursor(f4).Next(9).source_offset, 1);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tensorferry/slice.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -11,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "tensorferry/slice_plan.h"
 #include "tests/testing/random.h"
 #include "tests/testing/status_matchers.h"
 
@@ -25,7 +27,7 @@ constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
 
 SliceSpec Spec(std::vector<DimensionSlice> dimensions) { return {std::move(dimensions)}; }
 
-TEST(SliceSpecParseTest, NumpyNotationIsRead) {
+TEST(SliceSpecParseTest, NumpyNotationIsParsed) {
   const std::vector<std::pair<std::string_view, SliceSpec>> cases = {
       {"[0:128, :, -1]", Spec({Range{0, 128, 1}, Range{}, Index{-1}})},
       {"3", Spec({Index{3}})},
@@ -58,7 +60,7 @@ TEST(SliceSpecParseTest, NumpyNotationIsRead) {
   }
 }
 
-TEST(SliceSpecParseTest, WhatIsNeitherIntegerNorRangeIsRefused) {
+TEST(SliceSpecParseTest, EntryThatIsNeitherIntegerNorRangeIsRefused) {
   for (const std::string_view text : {"x",
                                       "[x]",
                                       "1.0",
@@ -112,7 +114,7 @@ TEST(SliceSpecParseTest, NulAndControlBytesAreRefusedAndEscapedInTheMessage) {
   EXPECT_EQ(test::MessageOf(escape).find('\x1b'), std::string::npos);
 }
 
-TEST(SliceSpecParseTest, RandomTextIsReadOrRefusedAndNeverCrashes) {
+TEST(SliceSpecParseTest, RandomTextIsParsedOrRefused) {
   test::Random random;
   constexpr std::string_view kAlphabet = "0123456789:::,,,--+[] x\n";
   for (int i = 0; i < 50'000; ++i) {
@@ -126,14 +128,14 @@ TEST(SliceSpecParseTest, RandomTextIsReadOrRefusedAndNeverCrashes) {
   }
 }
 
-TEST(SliceSpecToStringTest, IsTheNotationThatParseReads) {
+TEST(SliceSpecToStringTest, NotationIsThatOfParse) {
   EXPECT_EQ(Spec({}).ToString(), "[]");
   EXPECT_EQ(Spec({Index{-1}}).ToString(), "[-1]");
   EXPECT_EQ(Spec({Range{}}).ToString(), "[:]");
   EXPECT_EQ(Spec({Range{0, 128, 1}, Range{}, Index{-1}, Range{{}, {}, 2}}).ToString(), "[0:128, :, -1, ::2]");
 }
 
-TEST(SliceSpecToStringTest, RandomSpecsComeBackFromTheirText) {
+TEST(SliceSpecToStringTest, RandomSpecsAreParsedFromTheirText) {
   test::Random random;
   const auto integer = [&] {
     return random.OneIn(4) ? random.OneOf({kMin, kMax, 0, -1, 1}) : random.Between(-300, 300);
@@ -153,6 +155,28 @@ TEST(SliceSpecToStringTest, RandomSpecsComeBackFromTheirText) {
     }
     TF_ASSERT_OK_AND_ASSIGN(const SliceSpec parsed, SliceSpec::Parse(spec.ToString()));
     ASSERT_EQ(parsed, spec) << spec.ToString();
+  }
+}
+
+TEST(ShardTest, DividesAsTorchChunkDoes) {
+  const std::vector<std::int64_t> shape = {3, 7};
+  EXPECT_EQ(Shard(shape, 1, 0, 3).ToString(), "[:, 0:3]");
+  EXPECT_EQ(Shard(shape, -1, 2, 3).ToString(), "[:, 6:7]");
+  EXPECT_EQ(Shard(shape, 0, 1, 2).ToString(), "[2:3]");
+  EXPECT_EQ(Shard(shape, 0, 3, 4).ToString(), "[3:3]") << "a part after the end is empty";
+}
+
+TEST(ShardTest, ImpossibleRankOrDimensionIsRefusedByName) {
+  const std::vector<std::int64_t> shape = {3, 7};
+  for (const auto& [rank, world_size] : {std::pair(4, 4), {-1, 2}, {0, 0}, {0, -1}}) {
+    const auto text = fmt::format("rank {} of world_size {}", rank, world_size);
+    EXPECT_THAT(SlicePlan::Create(Shard(shape, 0, rank, world_size), Dtype::kU8, shape),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text)));
+  }
+  for (const int dimension : {-3, 2}) {
+    EXPECT_THAT(SlicePlan::Create(Shard(shape, dimension, 0, 2), Dtype::kU8, shape),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         HasSubstr(fmt::format("dimension {} of a tensor with 2", dimension))));
   }
 }
 

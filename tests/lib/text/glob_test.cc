@@ -34,7 +34,7 @@ TEST(GlobTest, MatchesWholeNames) {
   EXPECT_TRUE(Matches("?", "ä")) << "a character, not a byte";
 }
 
-TEST(GlobTest, Sets) {
+TEST(GlobTest, SetsMatchOneOfTheirCharactersOrOneOfTheOthers) {
   EXPECT_TRUE(Matches("l[0-3]", "l2"));
   EXPECT_FALSE(Matches("l[0-3]", "l4"));
   EXPECT_TRUE(Matches("l[!0-3]", "l4"));
@@ -44,13 +44,13 @@ TEST(GlobTest, Sets) {
   EXPECT_TRUE(Matches("[[]", "["));
 }
 
-TEST(GlobTest, BackslashTakesTheNextLiterally) {
+TEST(GlobTest, BackslashMakesTheNextCharacterLiteral) {
   EXPECT_TRUE(Matches("\\*", "*"));
   EXPECT_FALSE(Matches("\\*", "a"));
   EXPECT_TRUE(Matches("\\d", "d"));
 }
 
-TEST(GlobTest, BadPatternsAreNamed) {
+TEST(GlobTest, InvalidPatternIsRefusedWithThePattern) {
   EXPECT_THAT(Glob::Create("a[b"), StatusIs(kInvalidArgument, HasSubstr("\"a[b\"")));
   EXPECT_THAT(Glob::Create("a\\"), StatusIs(kInvalidArgument, HasSubstr("backslash")));
   EXPECT_THAT(Glob::Create("[z-a]"), StatusIs(kInvalidArgument));
@@ -58,13 +58,13 @@ TEST(GlobTest, BadPatternsAreNamed) {
   EXPECT_THAT(Glob::Create("\xff"), StatusIs(kInvalidArgument));
 }
 
-TEST(GlobTest, WhatIsWrongWithASetIsSaidWithoutItsControlCharacters) {
+TEST(GlobTest, ErrorOfASetHasNoControlCharacters) {
   const absl::Status status = Glob::Create("[t-\x06]").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(status.message().find('\x06'), absl::string_view::npos) << status;
 }
 
-TEST(GlobTest, PatternThatMakesOthersExponentialEnds) {
+TEST(GlobTest, PatternThatIsExponentialForFnmatchIsMatchedInLinearTime) {
   std::string pattern;
   for (int i = 0; i < 300; ++i) pattern += "*a";
   EXPECT_FALSE(Matches(pattern + "b", std::string(4000, 'a')));

@@ -26,7 +26,7 @@ std::string Utf8(std::uint32_t code_point) {
   return {static_cast<char>(0xF0 | code_point >> 18), tail(12), tail(6), tail(0)};
 }
 
-// The text that Escape was given.
+// Returns the argument of Escape, given its result.
 std::string Unescape(std::string_view escaped) {
   std::string text;
   for (std::size_t i = 0; i < escaped.size(); ++i) {
@@ -47,14 +47,14 @@ std::string Unescape(std::string_view escaped) {
   return text;
 }
 
-TEST(EscapeTest, PrintableTextStaysAsItIs) {
+TEST(EscapeTest, PrintableTextIsUnchanged) {
   EXPECT_EQ(Escape(""), "");
   EXPECT_EQ(Escape("model.layers.0.attn/q_proj weight"), "model.layers.0.attn/q_proj weight");
   EXPECT_EQ(Escape("größe 重み 🚢"), "größe 重み 🚢");
   EXPECT_EQ(Escape("say \"hi\""), "say \"hi\"");
 }
 
-TEST(EscapeTest, ControlCharactersAreWrittenAsCodePoints) {
+TEST(EscapeTest, ControlCharactersBecomeCodePoints) {
   EXPECT_EQ(Escape("a\nb"), "a\\u{a}b");
   EXPECT_EQ(Escape("\x1b[2J"), "\\u{1b}[2J");
   EXPECT_EQ(Escape(std::string_view("\0", 1)), "\\u{0}");
@@ -62,7 +62,7 @@ TEST(EscapeTest, ControlCharactersAreWrittenAsCodePoints) {
   EXPECT_EQ(Escape("\xc2\x9b"), "\\u{9b}") << "the one-byte form of ESC [";
 }
 
-TEST(EscapeTest, DirectionalMarksAndLineSeparatorsAreWrittenAsCodePoints) {
+TEST(EscapeTest, DirectionalMarksAndLineSeparatorsBecomeCodePoints) {
   EXPECT_EQ(Escape("a\u202eb"), "a\\u{202e}b");
   for (const std::string_view mark : {"\u202a", "\u202b", "\u202c", "\u202d", "\u202e", "\u2066", "\u2067", "\u2068",
                                       "\u2069", "\u200e", "\u200f", "\u061c", "\u2028", "\u2029"}) {
@@ -70,14 +70,14 @@ TEST(EscapeTest, DirectionalMarksAndLineSeparatorsAreWrittenAsCodePoints) {
   }
 }
 
-TEST(EscapeTest, BytesThatAreNotUtf8AreWrittenInHex) {
+TEST(EscapeTest, BytesThatAreNotUtf8BecomeHex) {
   EXPECT_EQ(Escape("a\xff"), "a\\xff");
   EXPECT_EQ(Escape("\xc3"), "\\xc3") << "cut in the middle";
   EXPECT_EQ(Escape("\xc0\x80"), "\\xc0\\x80") << "overlong";
   EXPECT_EQ(Escape("\xed\xa0\x80"), "\\xed\\xa0\\x80") << "surrogate";
 }
 
-TEST(EscapeTest, BackslashIsDoubledSoThatNothingLooksLikeAnEscape) {
+TEST(EscapeTest, BackslashIsDoubledSoThatEscapesAreUnambiguous) {
   EXPECT_EQ(Escape("\\"), "\\\\");
   EXPECT_EQ(Escape("\\u{202e}"), "\\\\u{202e}");
 }
@@ -117,7 +117,7 @@ TEST(QuoteTest, LongTextThatIsNotUtf8IsShortenedToo) {
   }
 }
 
-TEST(JsonQuoteTest, WhatEscapeEscapesIsWrittenAsJsonDoes) {
+TEST(JsonQuoteTest, UnsafeCharactersBecomeJsonEscapes) {
   EXPECT_EQ(JsonQuote(""), R"("")");
   EXPECT_EQ(JsonQuote("a.b größe 🚢"), R"("a.b größe 🚢")");
   EXPECT_EQ(JsonQuote(R"(a"b\c/d)"), R"("a\"b\\c/d")");
@@ -127,7 +127,7 @@ TEST(JsonQuoteTest, WhatEscapeEscapesIsWrittenAsJsonDoes) {
 
 TEST(JsonQuoteTest, TextThatIsNotUtf8IsEscapedFirst) { EXPECT_EQ(JsonQuote("\xff\"\n\\"), R"("\\xff\"\\u{a}\\\\")"); }
 
-TEST(IsValidUtf8Test, EdgesOfEachLength) {
+TEST(IsValidUtf8Test, EdgesOfEachLengthAreRecognized) {
   for (const std::string_view valid : {"", "a", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf",
                                        "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
     EXPECT_TRUE(IsValidUtf8(valid)) << Escape(valid);
@@ -156,7 +156,7 @@ TEST(IsValidUtf8Test, EdgesOfEachLength) {
   }
 }
 
-TEST(EscapeTest, AnyBytesBecomeValidUtf8WithoutControlsAndCanBeHadBack) {
+TEST(EscapeTest, RandomBytesBecomeValidUtf8WithoutControlsAndCanBeRestored) {
   test::Random random;
   for (int i = 0; i < 50'000; ++i) {
     const std::string text = random.Bytes(random.Below(12));

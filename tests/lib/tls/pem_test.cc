@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is said of certificates and keys before gRPC sees them.
+// Certificates and keys are validated before gRPC uses them.
 #include "lib/tls/pem.h"
 
 #include <gmock/gmock.h>
@@ -29,7 +29,7 @@ class PemTest : public ::testing::Test {
   Pem key_{"key.pem", issued_.private_key};
 };
 
-TEST_F(PemTest, PairThatBelongsTogether) {
+TEST_F(PemTest, MatchingPairHasTheValidityOfItsCertificate) {
   TF_ASSERT_OK_AND_ASSIGN(const Validity validity, CheckKeyPair(certificate_, key_));
   EXPECT_LT(validity.not_before, absl::Now());
   EXPECT_GT(validity.not_after, absl::Now() + absl::Hours(23));
@@ -41,7 +41,7 @@ TEST_F(PemTest, PairThatBelongsTogether) {
   EXPECT_LT(past.not_after, absl::Now());
 }
 
-TEST_F(PemTest, ChainsCommentsAndBothInOneFileAreFine) {
+TEST_F(PemTest, ChainsCommentsAndBothInOneFileAreAccepted) {
   certificate_.text += "a comment\n" + authority_.certificate();
   TF_EXPECT_OK(CheckKeyPair(certificate_, key_));
   const Pem both{"both.pem", issued_.private_key + issued_.certificate};
@@ -49,29 +49,29 @@ TEST_F(PemTest, ChainsCommentsAndBothInOneFileAreFine) {
   TF_EXPECT_OK(CheckAuthorities({"ca.pem", authority_.certificate() + test::Authority("other").certificate()}));
 }
 
-TEST_F(PemTest, WhatIsWrongIsToldWithItsFile) {
+TEST_F(PemTest, InvalidPairIsRefusedWithFileAndReason) {
   EXPECT_THAT(CheckKeyPair({"c", ""}, key_),
-              StatusIs(kInvalidArgument, AllOf(HasSubstr("\"c\""), HasSubstr("no cert"))));
-  EXPECT_THAT(CheckKeyPair(key_, key_), StatusIs(kInvalidArgument, HasSubstr("there is no certificate in it")));
+              StatusIs(kInvalidArgument, AllOf(HasSubstr("\"c\""), HasSubstr("no certificate"))));
+  EXPECT_THAT(CheckKeyPair(key_, key_), StatusIs(kInvalidArgument, HasSubstr("contains no certificate")));
   EXPECT_THAT(CheckKeyPair(certificate_, certificate_),
-              StatusIs(kInvalidArgument, AllOf(HasSubstr("\"cert.pem\""), HasSubstr("there is no private key in it"))));
+              StatusIs(kInvalidArgument, AllOf(HasSubstr("\"cert.pem\""), HasSubstr("contains no private key"))));
   EXPECT_THAT(CheckKeyPair(certificate_, {"k", authority_.Issue("name").private_key}),
               StatusIs(kInvalidArgument, AllOf(HasSubstr("\"k\""), HasSubstr("\"cert.pem\""))));
   // Not the leaf first.
   EXPECT_THAT(CheckKeyPair({"c", authority_.certificate() + issued_.certificate}, key_),
-              StatusIs(kInvalidArgument, HasSubstr("not the key of the first certificate")));
+              StatusIs(kInvalidArgument, HasSubstr("private key does not match the first certificate")));
   EXPECT_THAT(CheckKeyPair(certificate_, {"k",
                                           "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIGw\n"
                                           "-----END ENCRYPTED PRIVATE KEY-----\n"}),
               StatusIs(kInvalidArgument, HasSubstr("encrypted with a password")));
-  EXPECT_THAT(CheckAuthorities({"ca", "hello"}),
-              StatusIs(kInvalidArgument, HasSubstr("there is no certificate in it")));
+  EXPECT_THAT(CheckAuthorities({"ca", "hello"}), StatusIs(kInvalidArgument, HasSubstr("contains no certificate")));
   std::string second_broken = authority_.certificate() + issued_.certificate;
   second_broken.replace(second_broken.rfind("BEGIN CERTIFICATE-----\n") + 23, 4, "@@@@");
-  EXPECT_THAT(CheckAuthorities({"ca", second_broken}), StatusIs(kInvalidArgument, HasSubstr("certificate 2 in it")));
+  EXPECT_THAT(CheckAuthorities({"ca", second_broken}),
+              StatusIs(kInvalidArgument, HasSubstr("certificate 2 cannot be parsed")));
 }
 
-// A file that is being written ends anywhere.
+// A file that is being written may end anywhere.
 TEST_F(PemTest, EveryTruncationIsAnErrorOrWhole) {
   const std::string& text = issued_.certificate;
   const std::size_t end = text.rfind("-----END");
@@ -84,13 +84,13 @@ TEST_F(PemTest, EveryTruncationIsAnErrorOrWhole) {
   }
 }
 
-TEST_F(PemTest, FilesThatAreNoFilesAreRefused) {
+TEST_F(PemTest, MissingSpecialAndLargeFilesAreRefused) {
   const test::TempDir directory;
   EXPECT_THAT(ReadPem(directory.Path("missing")), StatusIs(absl::StatusCode::kNotFound, HasSubstr("missing")));
   EXPECT_THAT(ReadPem(directory.MakeFifo("fifo")), StatusIs(kInvalidArgument, HasSubstr("not a regular file")));
   EXPECT_THAT(ReadPem(directory.path()), StatusIs(kInvalidArgument, HasSubstr("not a regular file")));
   const std::string large = directory.Write("large", std::string(kMaxPemBytes + 1, 'x'));
-  EXPECT_THAT(ReadPem(large), StatusIs(kInvalidArgument, HasSubstr("more than 4194304 bytes")));
+  EXPECT_THAT(ReadPem(large), StatusIs(kInvalidArgument, HasSubstr("longer than the limit of 4194304 bytes")));
 }
 
 }  // namespace

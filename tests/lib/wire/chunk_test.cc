@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The encoder and the decoder against each other and against the stock generated classes.
+// Tests the encoder and the decoder against each other and against the generated classes.
 #include <gmock/gmock.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/slice.h>
@@ -39,7 +39,7 @@ std::string Flatten(const grpc::ByteBuffer& message) {
   return bytes;
 }
 
-// A message that arrives in pieces of `piece_bytes`.
+// Returns a message that arrives in pieces of `piece_bytes`.
 grpc::ByteBuffer InPieces(std::string_view bytes, std::size_t piece_bytes) {
   std::vector<grpc::Slice> slices;
   for (; !bytes.empty(); bytes.remove_prefix(std::min(bytes.size(), piece_bytes))) {
@@ -75,7 +75,7 @@ grpc::ByteBuffer Encode(const v1::Chunk& head, const std::vector<std::string>& d
   return EncodeChunk(head, slices);
 }
 
-TEST(ChunkTest, StockClassesReadWhatIsEncoded) {
+TEST(ChunkTest, EncodedChunkIsReadByTheGeneratedClasses) {
   const std::string bytes = Flatten(Encode(Head(5, 7), {"hello", " wo", "rld!"}));
   v1::GetTensorsResponse response;
   ASSERT_TRUE(response.ParseFromString(bytes));
@@ -92,7 +92,7 @@ TEST(ChunkTest, StockClassesReadWhatIsEncoded) {
   }
 }
 
-TEST(ChunkTest, ChecksumOfZeroIsSentToo) {
+TEST(ChunkTest, ChecksumOfZeroIsSent) {
   const std::string data("\xab\x9b\xe0\x9b", 4);
   ASSERT_EQ(Crc32c(AsBytes(data)), 0U);
   v1::GetTensorResponse response;
@@ -129,7 +129,7 @@ TEST(ChunkTest, GivenChecksumIsSentWithDataAndWithout) {
       EXPECT_EQ(response.chunk().data(), pieces.empty() ? "" : "hello world!");
       response.mutable_chunk()->clear_crc32c();
       response.mutable_chunk()->clear_data();
-      EXPECT_EQ(response.chunk().SerializeAsString(), head.SerializeAsString()) << "the rest is as it was";
+      EXPECT_EQ(response.chunk().SerializeAsString(), head.SerializeAsString()) << "the other fields are unchanged";
     }
   }
 }
@@ -141,7 +141,7 @@ TEST(ChunkTest, ChecksumOfPiecesIsThatOfTheWhole) {
   EXPECT_EQ(Checksum({}), 0U);
 }
 
-TEST(ChunkTest, DataIsReferredToNotCopied) {
+TEST(ChunkTest, DataIsReferencedAndNotCopied) {
   const std::string data(100'000, 'x');
   const grpc::Slice slice(data.data(), data.size(), grpc::Slice::STATIC_SLICE);
   grpc::ByteBuffer message = EncodeChunk(v1::Chunk(), std::span(&slice, 1));
@@ -151,7 +151,7 @@ TEST(ChunkTest, DataIsReferredToNotCopied) {
   EXPECT_EQ(reinterpret_cast<const char*>(slices[1].begin()), data.data());
 }
 
-TEST(ChunkTest, DecodesInWhateverPiecesItArrives) {
+TEST(ChunkTest, MessageInPiecesOfAnySizeIsDecoded) {
   const std::string bytes = Flatten(Encode(Head(5, 7), {"hello", " world!"}));
   for (std::size_t piece = 1; piece <= bytes.size(); ++piece) {
     grpc::ByteBuffer message = InPieces(bytes, piece);
@@ -163,7 +163,7 @@ TEST(ChunkTest, DecodesInWhateverPiecesItArrives) {
   }
 }
 
-TEST(ChunkTest, WhatTheStockClassesWriteIsDecoded) {
+TEST(ChunkTest, MessageOfTheGeneratedClassesIsDecoded) {
   v1::GetTensorResponse response;
   *response.mutable_chunk() = Head(1, 2);
   response.mutable_chunk()->set_data("abc");
@@ -206,7 +206,7 @@ TEST(ChunkTest, EveryTruncationIsRefused) {
   }
 }
 
-TEST(ChunkTest, EveryFlippedBitOfTheDataIsNoticed) {
+TEST(ChunkTest, EveryFlippedBitOfTheDataIsAChecksumMismatch) {
   const std::string data = test::Random().Bytes(64);
   const std::string bytes = Flatten(Encode(Head(32, 32), {data}));
   for (std::size_t bit = (bytes.size() - data.size()) * 8; bit < bytes.size() * 8; ++bit) {
@@ -235,7 +235,7 @@ TEST(ChunkTest, SegmentsWithoutAChecksumAreRefused) {
   EXPECT_THAT(DecodeChunk(with_data), StatusIs(kDataLoss, HasSubstr("without a checksum")));
   response.mutable_chunk()->clear_segments();
   grpc::ByteBuffer nowhere = InPieces(response.SerializeAsString(), 7);
-  EXPECT_THAT(DecodeChunk(nowhere), StatusIs(kDataLoss)) << "data that belongs nowhere";
+  EXPECT_THAT(DecodeChunk(nowhere), StatusIs(kDataLoss)) << "data without a segment";
 }
 
 TEST(ChunkTest, ChecksumsWithoutDataAreDecoded) {
@@ -275,7 +275,7 @@ TEST(ChunkTest, MessageWithoutSegmentsIsDecodedAmongChecksums) {
   EXPECT_FALSE(chunk.head->has_crc32c());
 }
 
-TEST(ChunkTest, DataTwiceIsRefused) {
+TEST(ChunkTest, DuplicateDataIsRefused) {
   std::string chunk = Head(1, 2).SerializeAsString();
   chunk += std::string("\x7a\x03\x61\x62\x63\x7a\x03\x61\x62\x63", 10);
   const std::string bytes = std::string("\x0a") + static_cast<char>(chunk.size()) + chunk;
@@ -283,11 +283,11 @@ TEST(ChunkTest, DataTwiceIsRefused) {
   EXPECT_THAT(DecodeChunk(message), StatusIs(kDataLoss, HasSubstr("not a chunk")));
 }
 
-TEST(ChunkTest, WhatIsNotAMessageIsRefused) {
+TEST(ChunkTest, RandomBytesNeverDecodeToData) {
   test::Random random;
   for (int i = 0; i < 2000; ++i) {
     grpc::ByteBuffer message = InPieces(random.Bytes(random.Below(64)), 1 + random.Below(16));
-    // Random bytes may be a valid message without data; they must not be taken for data.
+    // Random bytes may be a valid message without data.
     for (const StreamContent content : {StreamContent::kData, StreamContent::kChecksums}) {
       const auto chunk = DecodeChunk(message, content);
       EXPECT_EQ(chunk.ok() ? chunk->data_size_bytes : 0, 0);

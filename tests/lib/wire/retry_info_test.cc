@@ -16,7 +16,7 @@ namespace {
 
 using ::testing::Optional;
 
-TEST(RetryInfoTest, DelaySurvivesTheWayOverTheWire) {
+TEST(RetryInfoTest, DelayIsUnchangedAfterEncodingAndDecoding) {
   for (const absl::Duration delay : {absl::ZeroDuration(), absl::Nanoseconds(1), absl::Milliseconds(1500),
                                      absl::Seconds(1), absl::Hours(24 * 365)}) {
     const absl::Status status = WithRetryDelay(absl::ResourceExhaustedError("too much"), delay);
@@ -26,21 +26,22 @@ TEST(RetryInfoTest, DelaySurvivesTheWayOverTheWire) {
   }
 }
 
-TEST(RetryInfoTest, DetailsAreWhatOtherLanguagesRead) {
+TEST(RetryInfoTest, DetailsEqualThoseOfOtherLanguages) {
   const grpc::Status status = ToGrpc(WithRetryDelay(absl::ResourceExhaustedError("no"), absl::Milliseconds(1500)));
-  // google.rpc.Status{code: 8, message: "no", details: [Any{RetryInfo{retry_delay: 1.5 s}}]}, made by Python's classes.
+  // google.rpc.Status{code: 8, message: "no", details: [Any{RetryInfo{retry_delay: 1.5 s}}]}, as Python's classes
+  // encode it.
   EXPECT_EQ(status.error_details(),
             std::string("\x08\x08\x12\x02no\x1a\x36\x0a\x28type.googleapis.com/google.rpc.RetryInfo"
                         "\x12\x0a\x0a\x08\x08\x01\x10\x80\xca\xb5\xee\x01"));
 }
 
-TEST(RetryInfoTest, WhereNothingIsSaidThereIsNothing) {
+TEST(RetryInfoTest, StatusWithoutADelayHasNoDetails) {
   EXPECT_EQ(RetryDelayOf(absl::ResourceExhaustedError("too much")), std::nullopt);
   EXPECT_EQ(ToGrpc(absl::ResourceExhaustedError("too much")).error_details(), "");
   EXPECT_EQ(RetryDelayOf(absl::OkStatus()), std::nullopt);
 }
 
-TEST(RetryInfoTest, DetailsThatAreBrokenOrNegativeAddNothing) {
+TEST(RetryInfoTest, MalformedDetailsAndNegativeDelaysAreIgnored) {
   const std::string good = ToGrpc(WithRetryDelay(absl::UnavailableError(""), absl::Seconds(3))).error_details();
   test::Random random;
   for (std::size_t i = 0; i < 4 * good.size(); ++i) {

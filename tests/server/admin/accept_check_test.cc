@@ -26,7 +26,7 @@ constexpr auto kUnavailable = absl::StatusCode::kUnavailable;
 constexpr std::chrono::milliseconds kTimeout(300);
 constexpr std::chrono::milliseconds kPatience(60'000);
 
-// Sockets on which the system takes connections that nobody accepts.
+// Returns sockets to which the system connects clients while no thread accepts them.
 ListeningSockets Listen(const std::string& address) {
   absl::StatusOr<ListeningSockets> sockets = ListeningSockets::Open(address);
   EXPECT_TRUE(sockets.ok()) << sockets.status();
@@ -47,7 +47,7 @@ void ExpectOnlyAcceptedIsGood(const std::string& address) {
   ASSERT_EQ(listening.sockets().size(), 1U);
   const UniqueFd& socket = listening.sockets()[0];
   EXPECT_THAT(CheckAccepts(listening.addresses(), kTimeout), StatusIs(kUnavailable, HasSubstr("not accepted in time")));
-  // That one is still to be accepted.
+  // The connection of the first check is still pending.
   std::thread server([&] {
     for (const std::string_view greeting : {"", "hello", ""}) {
       const UniqueFd connection = WaitAndAccept(socket);
@@ -61,7 +61,7 @@ void ExpectOnlyAcceptedIsGood(const std::string& address) {
   server.join();
 }
 
-TEST(AcceptCheckTest, ConnectionThatNobodyAcceptsIsNoticed) {
+TEST(AcceptCheckTest, ConnectionThatIsNotAcceptedIsAnError) {
   const test::TempDir directory;
   for (const std::string& address : {std::string("127.0.0.1:0"), std::string("0.0.0.0:0"), std::string("[::]:0"),
                                      "unix:" + directory.Path("socket"), "unix-abstract:" + directory.Path("name")}) {
@@ -69,7 +69,7 @@ TEST(AcceptCheckTest, ConnectionThatNobodyAcceptsIsNoticed) {
   }
 }
 
-TEST(AcceptCheckTest, ConnectionThatIsRefusedIsNoticed) {
+TEST(AcceptCheckTest, ConnectionThatIsRefusedIsAnError) {
   const std::vector<SocketAddress> gone = Listen("127.0.0.1:0").addresses();
   EXPECT_THAT(CheckAccepts(gone, kPatience), StatusIs(kUnavailable, HasSubstr(gone[0].ToString())));
   const test::TempDir directory;

@@ -15,7 +15,7 @@ using ::testing::HasSubstr;
 
 constexpr auto kUnavailable = absl::StatusCode::kUnavailable;
 
-TEST(ProcessStateTest, LivesBeforeItIsReadyAndWhileItDrains) {
+TEST(ProcessStateTest, IsLiveButNotReadyWhileStartingAndDraining) {
   const Metrics metrics;
   ProcessState state(metrics);
   EXPECT_TRUE(state.Live().ok());

@@ -23,7 +23,7 @@ namespace {
 
 using namespace std::literals;  // NOLINT
 
-// Everything that could break a line, an object or a terminal.
+// Characters that could break a line, an object or a terminal.
 constexpr std::string_view kNasty = "a\n\"b\" c=\\d\t\x1b[2J\0\x7f\xc2\x9b\xe2\x80\xae\xf3\xa0\x80\x81 größe"sv;
 
 static_assert(IsLogKey("model") && IsLogKey("sent_bytes"));
@@ -51,7 +51,7 @@ bool IsHarmless(std::string_view line) {
   return line.find('\0') == line.npos;
 }
 
-TEST(LogLineTest, MessageAloneStaysAsItIs) {
+TEST(LogLineTest, MessageWithoutFieldsIsUnchanged) {
   EXPECT_EQ(Text("SIGHUP: scanning the root"), "SIGHUP: scanning the root");
   EXPECT_EQ(JsonMembers("scanning \"m\"", {}), R"("message":"scanning \"m\"")");
 }
@@ -73,7 +73,7 @@ TEST(LogLineTest, FieldsFollowInTheirOrder) {
             R"("seconds":0.25,"timeout":1.5,"error":"no such file")");
 }
 
-TEST(LogLineTest, TextIsQuotedWhereItCouldBeMisread) {
+TEST(LogLineTest, TextIsQuotedIfItCouldBeMisread) {
   for (const auto& [value, written] :
        {std::pair("", R"("")"), std::pair("a b", R"("a b")"), std::pair("a=b", R"("a=b")"), std::pair("\"", R"("\"")"),
         std::pair("a\\b", R"("a\\b")"), std::pair("a\nb", R"("a\u000ab")"), std::pair("größe", R"("größe")"),
@@ -82,7 +82,7 @@ TEST(LogLineTest, TextIsQuotedWhereItCouldBeMisread) {
   }
 }
 
-TEST(LogLineTest, NastyTextStaysOneHarmlessLineAndReadsBackInJson) {
+TEST(LogLineTest, NastyTextIsOneHarmlessLineAndParsesBackFromJson) {
   const std::string text = Text(kNasty, {{"model", kNasty}, {"tensors", 3}});
   EXPECT_TRUE(IsHarmless(text)) << text;
   EXPECT_THAT(text, testing::EndsWith("größe\" tensors=3"));
@@ -94,12 +94,12 @@ TEST(LogLineTest, NastyTextStaysOneHarmlessLineAndReadsBackInJson) {
   EXPECT_EQ(StringAt(json, "model"), kNasty);
 }
 
-TEST(LogLineTest, BytesThatAreNoTextAreEscaped) {
+TEST(LogLineTest, InvalidUtf8IsEscaped) {
   EXPECT_EQ(Text("m", {{"model", "a\xff\"\n"}}), R"(m model="a\\xff\"\\u{a}")");
   EXPECT_EQ(StringAt(Json("\xff", {{"model", "a\xff\"\n"}}), "model"), "a\\xff\"\\u{a}");
 }
 
-TEST(LogLineTest, NumbersAreThoseOfJson) {
+TEST(LogLineTest, NumbersAreValidInJson) {
   constexpr auto kMost = std::numeric_limits<std::int64_t>::max();
   EXPECT_EQ(Json("m", {{"bytes", kMost}})["bytes"].GetInt64(), kMost);
   for (const double value : {0.0, 1e-9, 123456.5, 1e300, -2.5}) {

@@ -17,7 +17,7 @@ using ::testing::HasSubstr;
 
 constexpr auto kInvalidArgument = absl::StatusCode::kInvalidArgument;
 
-TEST(ListenAddressTest, MalformedAddressesAreNamed) {
+TEST(ListenAddressTest, MalformedAddressIsNamed) {
   for (const char* address : {"127.0.0.1", "localhost", "", ":1", "127.0.0.1:x", "127.0.0.1:-1", "127.0.0.1:65536",
                               "127.0.0.1:", "::1:7070", "unix:", "unix-abstract:", "unix://", "unix://s", "[::1]",
                               "ipv4:0", "dns:7071", "[]:1", "[::1]:", "[::1]:1:1"}) {
@@ -30,14 +30,14 @@ TEST(ListenAddressTest, MalformedAddressesAreNamed) {
   }
 }
 
-TEST(ListenAddressTest, PathsOfUnixSocketsAreReadAsGrpcDoes) {
+TEST(ListenAddressTest, UnixPathParsesTheFormsOfGrpc) {
   EXPECT_EQ(UnixPath("unix:s"), "s");
   EXPECT_EQ(UnixPath("unix:/tmp/s"), "/tmp/s");
   EXPECT_EQ(UnixPath("unix:///tmp/s"), "/tmp/s");
   EXPECT_EQ(UnixPath("unix-abstract:s"), std::string("\0s", 2));
 }
 
-TEST(ListenAddressTest, ChosenPortReplacesTheOneAskedFor) {
+TEST(ListenAddressTest, WithPortReplacesThePort) {
   EXPECT_EQ(WithPort("127.0.0.1:0", 4711), "127.0.0.1:4711");
   EXPECT_EQ(WithPort("[::1]:0", 4711), "[::1]:4711");
   EXPECT_EQ(WithPort("unix:/tmp/s", 1), "unix:/tmp/s");

@@ -19,7 +19,7 @@ using test::StatusIs;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// What the sockets are bound to that listen at `address`, which then do no more.
+// Returns the addresses of the sockets that listen on `address`, which are closed again.
 std::vector<std::string> BoundTo(const std::string& address) {
   const absl::StatusOr<ListeningSockets> sockets = ListeningSockets::Open(address);
   EXPECT_TRUE(sockets.ok()) << sockets.status();
@@ -30,25 +30,25 @@ std::vector<std::string> BoundTo(const std::string& address) {
   return texts;
 }
 
-// Where one connects to, to reach who is bound to `address`.
-std::vector<std::string> WaysTo(const std::string& address) {
+// Returns the addresses that reach a server that listens on `address`.
+std::vector<std::string> TargetsFor(const std::string& address) {
   const absl::StatusOr<std::vector<SocketAddress>> resolved = SocketAddress::Resolve(address);
   EXPECT_TRUE(resolved.ok()) << resolved.status();
   std::vector<std::string> texts;
   if (!resolved.ok()) return texts;
-  for (const SocketAddress& way : resolved->at(0).WaysThere()) texts.push_back(way.ToString());
+  for (const SocketAddress& target : resolved->at(0).LocalTargets()) texts.push_back(target.ToString());
   return texts;
 }
 
 TEST(SocketAddressTest, AllAddressesOfAFamilyAreReachedThroughItsLoopback) {
-  EXPECT_THAT(WaysTo("0.0.0.0:7"), ElementsAre("127.0.0.1:7"));
-  EXPECT_THAT(WaysTo("[::]:7"), ElementsAre("[::1]:7", "[::ffff:127.0.0.1]:7"));
+  EXPECT_THAT(TargetsFor("0.0.0.0:7"), ElementsAre("127.0.0.1:7"));
+  EXPECT_THAT(TargetsFor("[::]:7"), ElementsAre("[::1]:7", "[::ffff:127.0.0.1]:7"));
 }
 
 TEST(SocketAddressTest, OneAddressIsReachedAtItself) {
   for (const std::string address :
        {"127.1.2.3:7", "10.0.0.1:7", "[::1]:7", "[2001:db8::1]:7", "unix:/s", "unix:s", "unix-abstract:s"}) {
-    EXPECT_THAT(WaysTo(address), ElementsAre(address));
+    EXPECT_THAT(TargetsFor(address), ElementsAre(address));
   }
 }
 
@@ -76,7 +76,7 @@ TEST(ListeningSocketsTest, SystemChoosesOnePortForAllAddresses) {
   for (const SocketAddress& each : sockets.addresses()) EXPECT_EQ(each.port(), sockets.port()) << each.ToString();
 }
 
-TEST(ListeningSocketsTest, FileGoesWithItsSocketUnlessAnotherHasReplacedIt) {
+TEST(ListeningSocketsTest, FileIsRemovedUnlessAnotherServerReplacedIt) {
   const test::TempDir directory;
   const std::string path = directory.Path("socket");
   {
@@ -90,19 +90,46 @@ TEST(ListeningSocketsTest, FileGoesWithItsSocketUnlessAnotherHasReplacedIt) {
   EXPECT_FALSE(std::filesystem::exists(path));
 }
 
-TEST(ListeningSocketsTest, WhatIsNoSocketStays) {
+TEST(ListeningSocketsTest, OtherFileThanASocketStays) {
   const test::TempDir directory;
   const std::string path = directory.Write("file", "text");
   EXPECT_THAT(ListeningSockets::Open("unix:" + path), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("in use")));
   EXPECT_TRUE(std::filesystem::is_regular_file(path));
 }
 
-TEST(ListeningSocketsTest, AddressesThatCannotBeAreNamed) {
+TEST(ListeningSocketsTest, InvalidAddressIsNamed) {
   for (const std::string& address : {"unix:/" + std::string(107, 'x'), std::string("no-such-host.invalid:1")}) {
     EXPECT_THAT(ListeningSockets::Open(address), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(address)));
   }
-  // Documentation's, which nobody has.
+  // Reserved for documentation.
   EXPECT_THAT(ListeningSockets::Open("192.0.2.1:0"), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("192.0.2.1")));
+}
+
+TEST(ListeningSocketsTest, CheckFindsTheErrorsOfOpen) {
+  const test::TempDir directory;
+  const std::string file = directory.Write("file", "text");
+  TF_ASSERT_OK_AND_ASSIGN(const ListeningSockets taken, ListeningSockets::Open("127.0.0.1:0"));
+  for (const std::string& address :
+       {"unix:/" + std::string(107, 'x'), std::string("no-such-host.invalid:1"), std::string("192.0.2.1:0"),
+        "unix:" + file, "unix:" + directory.Path("none/socket"), taken.addresses()[0].ToString()}) {
+    const absl::Status found = ListeningSockets::Check(address);
+    EXPECT_FALSE(found.ok()) << address;
+    EXPECT_EQ(found, ListeningSockets::Open(address).status());
+  }
+}
+
+TEST(ListeningSocketsTest, CheckLeavesNoTrace) {
+  const test::TempDir directory;
+  const std::string path = directory.Path("socket");
+  TF_EXPECT_OK(ListeningSockets::Check("127.0.0.1:0"));
+  TF_EXPECT_OK(ListeningSockets::Check("localhost:0"));
+  TF_EXPECT_OK(ListeningSockets::Check("unix-abstract:" + path));
+  TF_EXPECT_OK(ListeningSockets::Check("unix:" + path));
+  EXPECT_FALSE(std::filesystem::exists(path));
+  // The socket of a running server stays until it is replaced.
+  TF_ASSERT_OK_AND_ASSIGN(const ListeningSockets running, ListeningSockets::Open("unix:" + path));
+  TF_EXPECT_OK(ListeningSockets::Check("unix:" + path));
+  EXPECT_TRUE(std::filesystem::exists(path));
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ using ::testing::HasSubstr;
 
 constexpr auto kInvalidArgument = absl::StatusCode::kInvalidArgument;
 
-TEST(PageTest, ContinuesBehindTheLastName) {
+TEST(PageTest, TokenContinuesAfterTheLastName) {
   for (const std::string name : {"", "a", "\xC3\xA4/\n"}) {
     TF_ASSERT_OK_AND_ASSIGN(const Page page, Page::Create(0, Page::MakeToken(name)));
     EXPECT_FALSE(page.first());
@@ -41,7 +41,7 @@ TEST(PageTest, EndsAfterItemsOrBytes) {
   EXPECT_TRUE(bytes.full());
 }
 
-TEST(PageTest, RefusesWhatItDidNotMake) {
+TEST(PageTest, ForeignTokenAndNegativeSizeAreErrors) {
   EXPECT_THAT(Page::Create(-1, ""), StatusIs(kInvalidArgument, HasSubstr("-1")));
   EXPECT_THAT(Page::Create(0, "?"), StatusIs(kInvalidArgument, HasSubstr("page_token")));
   EXPECT_THAT(Page::Create(0, "aGVsbG8="), StatusIs(kInvalidArgument, HasSubstr("page_token")));

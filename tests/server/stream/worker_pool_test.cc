@@ -9,7 +9,7 @@
 namespace tensorferry::server {
 namespace {
 
-TEST(WorkerPoolTest, ThreadsAreSpareWhileThreeQuartersOfThemHaveNothingToDo) {
+TEST(WorkerPoolTest, ThreadsAreSpareWhileThreeQuartersOfThemAreIdle) {
   std::latch leave(1);
   WorkerPool pool(8);
   EXPECT_TRUE(pool.has_spare_threads());
@@ -22,7 +22,7 @@ TEST(WorkerPoolTest, ThreadsAreSpareWhileThreeQuartersOfThemHaveNothingToDo) {
   while (!pool.has_spare_threads()) std::this_thread::yield();
 }
 
-TEST(WorkerPoolTest, WhatWasScheduledRunsBeforeThePoolGoes) {
+TEST(WorkerPoolTest, ScheduledTasksRunBeforeThePoolIsDestroyed) {
   int runs = 0;
   {
     WorkerPool pool(1);

@@ -38,10 +38,10 @@ cuda::CUresult FakeDriver::CurrentDevice(const char* function, FakeDevice** devi
 
 }  // namespace tensorferry::test
 
-// Begins an entry point: counts the call, which may have to fail.
+// Begins an entry point: counts the call, and returns its injected error.
 #define FAKE_ENTER() \
   if (const CUresult failure = Fake().Enter(__func__); failure != CUDA_SUCCESS) return failure
-// Likewise, with the lock held, in a context that works.
+// Does the same, and then locks the mutex and finds the current device.
 #define FAKE_ENTER_CONTEXT()                \
   FAKE_ENTER();                             \
   const std::lock_guard lock(Fake().mutex); \

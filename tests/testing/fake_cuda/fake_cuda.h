@@ -12,7 +12,7 @@
 
 namespace tensorferry::test {
 
-// The resources of the driver that a program holds.
+// The numbers of the driver's resources that a program holds.
 struct CudaHoldings {
   int contexts = 0;  // retained
   int streams = 0;
@@ -23,14 +23,17 @@ struct CudaHoldings {
   bool operator==(const CudaHoldings&) const = default;
 };
 
-// A driver (libcuda.so.1) for two devices in host memory, which a test can make slow, stuck or faulty. A thread for
-// each stream copies late, and copies what the source holds then. The host cannot touch device memory. Allocations are
-// adjacent, and no address is used twice. Misuse that a real driver refuses, or does not survive, is refused and
-// recorded as a violation. At the end of the program, violations and resources that were not released are printed. Safe
-// for concurrent use.
+// A driver (libcuda.so.1) for two devices in host memory. A test can make it slow, stuck or faulty.
+// - One thread per stream copies late, and copies the bytes that the source holds at that time.
+// - The host cannot access device memory. Allocations are adjacent, and no address is used twice.
+// - It refuses misuse that a real driver refuses or crashes on, and records it as a violation.
+// - At the end of the program, it prints violations and resources that were not released.
+// Safe for concurrent use.
 //
-// Programs that are not tests use the environment: FAKE_CUDA_MAX_DELAY_US, as SetMaxDelay; FAKE_CUDA_NO_DEVICE: there
+// Programs that are not tests use the environment. FAKE_CUDA_MAX_DELAY_US: as SetMaxDelay. FAKE_CUDA_NO_DEVICE: there
 // is no device.
+//
+// Like a real driver, the library links neither Abseil nor anything else of ours, so its locks are std::mutex.
 class FakeCuda {
  public:
   virtual ~FakeCuda() = default;
@@ -41,18 +44,18 @@ class FakeCuda {
   // Resets faults, counts of calls and violations, and makes the devices fast and large again.
   virtual void Reset() = 0;
 
-  // Makes the `index`th call of `function` from now on, counted from 0, fail with `result`, and those after it, `times`
-  // in all. As in CUDA the error may be that of earlier work: a function that releases something still does, and a copy
-  // may still run. An empty `function` ends this.
+  // Makes `times` calls of `function` fail with `result`, beginning with the `index`th from now on, counted from 0. As
+  // in CUDA, the error may be that of earlier work: a function that releases something still does, and a copy may still
+  // run. An empty `function` ends this.
   virtual void FailCall(const std::string& function, int index, cuda::CUresult result, int times = 1) = 0;
-  // Makes the `index`th copy fail on the device. Its context is lost then, and every call returns `result`.
+  // Makes the `index`th copy fail on the device. After that its context is lost, and every call returns `result`.
   virtual void FailCopy(int index, cuda::CUresult result) = 0;
-  // Returns true if the fault of either has happened.
+  // Returns true if the fault of FailCall or FailCopy has happened.
   virtual bool failed() const = 0;
 
   // Makes every operation take a random time up to `delay`.
   virtual void SetMaxDelay(std::chrono::microseconds delay) = 0;
-  // A stuck device does nothing at all.
+  // Makes the devices stuck, so that they do nothing.
   virtual void SetStuck(bool stuck) = 0;
   // Sets the memory of each device; default: 8 GiB.
   virtual void SetDeviceBytes(std::int64_t size_bytes) = 0;
@@ -60,9 +63,9 @@ class FakeCuda {
   virtual std::map<std::string, int> calls() const = 0;
   virtual CudaHoldings holdings() const = 0;
   virtual std::vector<std::string> violations() const = 0;
-  // The copies to devices that are submitted and not done. A lost device does none.
+  // Returns the number of copies to devices that are submitted and not done. A lost device does none.
   virtual int pending_copies() const = 0;
-  // The copies to a device from host memory that is not pinned: correct, but slow.
+  // Returns the number of copies to devices from host memory that is not pinned: correct, but slow.
   virtual int pageable_copies() const = 0;
   virtual std::int64_t pinned_bytes() const = 0;
 };

@@ -13,7 +13,7 @@ namespace tensorferry::test {
 namespace {
 
 constexpr std::int64_t kDeviceBytes = std::int64_t{8} << 30;
-// For all that a program allocates until it ends.
+// The address space for all allocations until the program ends.
 constexpr std::size_t kAddresses = std::size_t{256} << 30;
 constexpr std::size_t kAlignment = 512;
 
@@ -45,7 +45,7 @@ FakeDriver::~FakeDriver() {
   for (const std::string& violation : violations_) std::fprintf(stderr, "fake CUDA: %s\n", violation.c_str());
   const CudaHoldings left = holdings();
   if (left == CudaHoldings{}) return;
-  std::fprintf(stderr, "fake CUDA: not given back: %d contexts, %d streams, %d events, %d + %d allocations\n",
+  std::fprintf(stderr, "fake CUDA: not released: %d contexts, %d streams, %d events, %d + %d allocations\n",
                left.contexts, left.streams, left.events, left.device_allocations, left.pinned_allocations);
 }
 
@@ -166,9 +166,9 @@ cuda::CUdeviceptr FakeDriver::TakeAddresses(std::size_t size) {
 }
 
 const FakeAllocation* FakeDriver::FindAllocation(cuda::CUdeviceptr pointer, cuda::CUdeviceptr* start) const {
-  auto behind = allocations.upper_bound(pointer);
-  if (behind == allocations.begin()) return nullptr;
-  const auto& [base, allocation] = *--behind;
+  auto after = allocations.upper_bound(pointer);
+  if (after == allocations.begin()) return nullptr;
+  const auto& [base, allocation] = *--after;
   if (pointer - base >= allocation.size) return nullptr;
   *start = base;
   return &allocation;
@@ -176,9 +176,9 @@ const FakeAllocation* FakeDriver::FindAllocation(cuda::CUdeviceptr pointer, cuda
 
 bool FakeDriver::IsPinned(const void* pointer, std::size_t size) const {
   const auto* const begin = static_cast<const std::byte*>(pointer);
-  auto behind = pinned.upper_bound(begin);
-  if (behind == pinned.begin()) return false;
-  const auto& [base, base_size] = *--behind;
+  auto after = pinned.upper_bound(begin);
+  if (after == pinned.begin()) return false;
+  const auto& [base, base_size] = *--after;
   const auto skipped = static_cast<std::size_t>(begin - base);
   return skipped < base_size && size <= base_size - skipped;
 }
@@ -190,7 +190,7 @@ cuda::CUresult FakeDriver::FindStream(cuda::CUstream stream, FakeDevice* current
     return cuda::CUDA_SUCCESS;
   }
   const auto owned = streams.find(stream);
-  if (owned == streams.end()) return Violation(cuda::CUDA_ERROR_INVALID_HANDLE, "a stream that is none");
+  if (owned == streams.end()) return Violation(cuda::CUDA_ERROR_INVALID_HANDLE, "an invalid stream");
   if (owned->second.device != current) return Violation(cuda::CUDA_ERROR_INVALID_HANDLE, "a stream of another context");
   *found = owned->second.stream;
   return cuda::CUDA_SUCCESS;
@@ -224,7 +224,7 @@ cuda::CUresult FakeDriver::Copy(const char* function, bool to_device, cuda::CUde
     }
     if (device->lost == cuda::CUDA_SUCCESS) {
       work_lock.unlock();
-      // Neither side is freed before this is done.
+      // Neither side is freed before the copy is done.
       std::memcpy(to_device ? view : host, to_device ? host : view, size);
       work_lock.lock();
     }

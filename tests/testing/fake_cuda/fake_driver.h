@@ -26,7 +26,7 @@ struct FakeDevice {
 
 struct FakeAllocation {
   std::size_t size = 0;
-  std::byte* memory = nullptr;  // as the host sees it
+  std::byte* memory = nullptr;  // a mapping that the driver can access
   FakeDevice* device = nullptr;
 };
 

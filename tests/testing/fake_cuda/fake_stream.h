@@ -18,7 +18,7 @@ class FakeStream {
       : before_each_(std::move(before_each)), thread_([this] { Work(); }) {}
   FakeStream(const FakeStream&) = delete;
   FakeStream& operator=(const FakeStream&) = delete;
-  // Does the remaining work first.
+  // Completes the remaining work.
   ~FakeStream() {
     {
       const std::lock_guard lock(mutex_);
@@ -55,7 +55,7 @@ class FakeStream {
       if (queue_.empty()) return;
       lock.unlock();
       before_each_();
-      queue_.front()();  // others only add after it
+      queue_.front()();  // other threads only add at the end
       lock.lock();
       queue_.pop_front();
       changed_.notify_all();

@@ -16,24 +16,25 @@ namespace tensorferry {
 
 class MappedFile;
 
-// A safetensors file whose header was validated and whose data can be read from memory without a copy.
+// A safetensors file with a validated header, mapped into memory, so that data is read without a copy.
 // Immutable; safe for concurrent use by multiple threads.
 class SafetensorsFile {
  public:
-  // Opens, validates and maps the file at `path`.
-  // Errors: DATA_LOSS: the file breaks the format's rules; otherwise as MappedFile::Open.
+  // Opens and maps the file at `path`, and validates its header.
+  // Errors: DATA_LOSS: not a valid safetensors file. FAILED_PRECONDITION: not a regular file. Otherwise those of the
+  // operating system, with the path.
   static absl::StatusOr<std::shared_ptr<const SafetensorsFile>> Open(const std::string& path,
                                                                      const safetensors::Limits& limits = {});
 
-  // The same of a file that is mapped already.
+  // Validates a file that is mapped already. For our own programs: MappedFile has no public header.
   static absl::StatusOr<std::shared_ptr<const SafetensorsFile>> Create(std::shared_ptr<const MappedFile> file,
                                                                        const safetensors::Limits& limits = {});
 
   const safetensors::Header& header() const { return header_; }
   const std::shared_ptr<const MappedFile>& file() const { return file_; }
-  // Where the data buffer begins in the file.
+  // The offset of the data buffer from the beginning of the file.
   std::int64_t data_offset() const;
-  // The data of a tensor of this file's header; valid while the file lives.
+  // Returns the data of a tensor of header(). Valid while this object exists.
   std::span<const std::byte> data(const safetensors::TensorView& tensor) const;
 
  private:

@@ -16,8 +16,8 @@
 
 namespace tensorferry::safetensors {
 
-// What a header may cost. The defaults admit every model that is published today. Whatever is said here, a header has
-// less than 4 GiB and a rank below 2^16.
+// Limits for a header from an untrusted source. The defaults admit every model that is published today. In addition, a
+// header is always smaller than 4 GiB, and ranks are below 2^16.
 struct Limits {
   std::int64_t header_bytes = 100'000'000;
   std::int64_t tensors = 1'000'000;
@@ -26,49 +26,52 @@ struct Limits {
   std::int64_t nesting = 64;
 };
 
-// A file is an 8-byte little-endian length, that many bytes of JSON (the header), and the data buffer.
+// The size of the length prefix. A file consists of this little-endian length, the header (JSON of that length), and
+// the data buffer.
 inline constexpr std::int64_t kPrefixBytes = 8;
 
+// The `__metadata__` of a header.
 using Metadata = std::map<std::string, std::string, std::less<>>;
 
-// One tensor of a Header; what it points to lives as long as the header.
+// One tensor of a Header. The name and the shape are valid while the header exists.
 struct TensorView {
   std::string_view name;
   Dtype dtype = Dtype::kU8;
   std::span<const std::int64_t> shape;
-  // The half-open range of the data buffer.
+  // The range [begin, end) of the data buffer.
   std::int64_t begin = 0;
   std::int64_t end = 0;
 
   std::int64_t size_bytes() const { return end - begin; }
 };
 
-// Reads the length prefix: the size of the header of a file of `file_size_bytes`.
-// Errors: DATA_LOSS: the file is shorter than the prefix or than the header, or the header is over the limit.
+// Decodes the length prefix of a file of `file_size_bytes`. Returns the size of the header.
+// Errors: DATA_LOSS: the file is shorter than the prefix or the header, or the header exceeds the limit.
 absl::StatusOr<std::int64_t> ParseHeaderSize(std::span<const std::byte, 8> prefix, std::int64_t file_size_bytes,
                                              const Limits& limits = {});
 
-// The validated header of a safetensors file: which tensors stand where in its data buffer, and the `__metadata__`.
-// Immutable; safe for concurrent use by multiple threads. Takes about 50 bytes a tensor beside names and shapes.
+// The validated header of a safetensors file: its tensors, their places in the data buffer, and the `__metadata__`.
+// Takes about 50 bytes per tensor in addition to names and shapes. Immutable; safe for concurrent use by multiple
+// threads.
 //
-// The judge of validity is the format's reference (the safetensors crate); the README lists where this is stricter.
+// The format's reference, the safetensors crate, defines validity. lib/safetensors/README.md lists the files that we
+// refuse and the reference accepts.
 class Header {
  public:
-  // Parses and validates the header's JSON, which comes from an untrusted source, against a data buffer of that size.
-  // Every tensor of a header that was accepted lies inside the data buffer, the tensors tile it exactly, and each has
-  // the size that its dtype and shape say.
-  // Errors: DATA_LOSS, naming the tensor or the byte where the header breaks the rules.
+  // Parses the JSON of a header from an untrusted source, and validates it against the size of the data buffer. The
+  // tensors of a valid header tile the data buffer without gaps or overlaps. The size of each matches its dtype and
+  // shape. Errors: DATA_LOSS, with the tensor or the byte that is invalid.
   static absl::StatusOr<Header> Parse(std::string_view json, std::int64_t data_size_bytes, const Limits& limits = {});
 
   Header(Header&&) = default;
   Header& operator=(Header&&) = default;
 
   std::size_t tensor_count() const { return entries_.size(); }
-  // The tensor with that place in the (bytewise) order of names.
+  // Returns the tensor with this index in the bytewise order of names.
   TensorView tensor(std::size_t index) const;
-  // The tensor with that place in the order of the data buffer.
+  // Returns the tensor with this index in the order of the data buffer.
   TensorView tensor_by_offset(std::size_t index) const { return tensor(by_offset_[index]); }
-  // The place of a tensor in the order of names, or nothing. O(log tensor_count).
+  // Returns the index of a tensor in the order of names, or nothing. O(log tensor_count).
   std::optional<std::size_t> Find(std::string_view name) const;
 
   // The `__metadata__` of the header; empty if there is none.
@@ -78,7 +81,7 @@ class Header {
  private:
   friend class HeaderBuilder;
 
-  // Compact: a catalog holds millions of these.
+  // Compact, because a catalog holds millions of entries.
   struct Entry {
     std::int64_t begin = 0;
     std::int64_t end = 0;

@@ -12,13 +12,15 @@
 
 namespace tensorferry::safetensors {
 
-// The `weight_map` of a `*.safetensors.index.json`: tensor name and the name of the file that holds it, ordered by
-// tensor name.
+// The `weight_map` of a `*.safetensors.index.json`: pairs of a tensor's name and the name of its file, ordered by
+// tensor.
 using WeightMap = std::vector<std::pair<std::string, std::string>>;
 
-// Parses an index, which comes from an untrusted source.
-// Errors: DATA_LOSS: not JSON, no `weight_map`, a key twice, a value that is not a string, or a file name that is not
-// that of a `.safetensors` file in the index's own folder.
+// Parses an index from an untrusted source.
+// Errors: DATA_LOSS:
+// - not JSON, no `weight_map`, or over a limit
+// - a duplicate key, or a value that is not a string
+// - a file that does not end with `.safetensors` or is not in the folder of the index
 absl::StatusOr<WeightMap> ParseIndex(std::string_view json, const Limits& limits = {});
 
 }  // namespace tensorferry::safetensors

@@ -16,7 +16,7 @@
 
 namespace tensorferry::safetensors {
 
-// A tensor to write. The caller owns the data, dense and row-major, and keeps it until the write returns.
+// A tensor to write. The data is dense and row-major. The caller owns it and must keep it until the write returns.
 struct TensorToWrite {
   std::string name;
   Dtype dtype = Dtype::kU8;
@@ -24,15 +24,18 @@ struct TensorToWrite {
   std::span<const std::byte> data;
 };
 
-// Writes a safetensors file that the reference and Header::Parse accept: tensors ordered by width of dtype (widest
-// first) then name, the header padded with spaces so that the data begins at a multiple of 64. The file appears under
-// its name only when it is complete and on disk: it is written beside it, fsynced and renamed.
-// Errors: INVALID_ARGUMENT: a tensor whose data has not the size that its dtype and shape say, a name twice, or
-// whatever else Header::Parse would refuse. Otherwise the error of the operating system, with the path.
+// Writes a safetensors file that the reference and Header::Parse accept.
+// - Tensors are ordered by width of dtype, widest first, and then by name.
+// - The header is padded with spaces, so that the data begins at a multiple of 64.
+// - The file appears under its name only when it is complete and on disk: it is written to a temporary file in the same
+//   directory, synced and renamed.
+// Errors: INVALID_ARGUMENT: the size of a tensor's data does not match its dtype and shape, a name is a duplicate, or
+// Header::Parse refuses the header for another reason. FAILED_PRECONDITION: `path` exists and is not a regular file.
+// Otherwise those of the operating system, with the path.
 absl::Status WriteFile(const std::string& path, std::span<const TensorToWrite> tensors, const Metadata& metadata = {});
 
-// Returns the bytes that come before the data in a file that holds this tensor alone, as WriteFile writes them. The
-// caller writes the data, of `size_bytes`. Errors: INVALID_ARGUMENT: Header::Parse would refuse the file.
+// Returns the bytes before the data of a file with this single tensor, as WriteFile writes them. The caller writes the
+// `size_bytes` of data after them. Errors: INVALID_ARGUMENT: Header::Parse refuses the header.
 absl::StatusOr<std::string> EncodeFileHead(std::string_view name, Dtype dtype, std::span<const std::int64_t> shape,
                                            std::int64_t size_bytes);
 
