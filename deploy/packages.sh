@@ -64,6 +64,7 @@ add_group() {
     lint)
       wanted+=(
         clang-format # .clang-format
+        clang-tidy   # .clang-tidy
         git          # the list of our files
         shellcheck   # the scripts
         prometheus   # promtool, for metrics and alerts; not in "test", because it is 115 MB and starts a service
