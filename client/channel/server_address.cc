@@ -3,10 +3,7 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cstddef>
-#include <cstdint>
-#include <system_error>
 
 #include "absl/status/status.h"
 #include "lib/net/endpoint.h"
@@ -17,13 +14,6 @@ namespace {
 
 constexpr std::string_view kScheme = "tensorferry://";
 constexpr std::string_view kDefaultPort = "7070";
-
-// Returns true for a decimal number from 1 to 65535.
-bool IsPort(std::string_view text) {
-  std::uint16_t port = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-  return error == std::errc() && end == text.data() + text.size() && port != 0;
-}
 
 }  // namespace
 
@@ -49,8 +39,7 @@ absl::StatusOr<std::string> ParseServerAddress(std::string_view address) {
     return absl::InvalidArgumentError(fmt::format("address {}: the host is missing: give host:port", Quote(given)));
   }
   if (!parts.port.empty()) {
-    // gRPC takes a port modulo 65536, and a word as port 0.
-    if (!IsPort(parts.port)) {
+    if (ParsePort(parts.port).value_or(0) == 0) {
       return absl::InvalidArgumentError(fmt::format("address {}: the port must be a number, 1 to 65535", Quote(given)));
     }
     return std::string(address);

@@ -4,8 +4,10 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include <charconv>
 #include <cstddef>
 #include <string>
+#include <system_error>
 
 namespace tensorferry {
 namespace {
@@ -32,6 +34,13 @@ HostPort SplitHostPort(std::string_view address) {
   if (port.front() != ':' || port.rfind(':') != 0) return {.host = address, .port = {}};
   port.remove_prefix(1);
   return {.host = host, .port = port};
+}
+
+std::optional<std::uint16_t> ParsePort(std::string_view text) {
+  std::uint16_t port = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return port;
 }
 
 bool IsLoopback(std::string_view address) {

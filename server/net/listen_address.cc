@@ -3,11 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
-#include <cstddef>
-#include <cstdint>
-#include <system_error>
-
 #include "lib/net/endpoint.h"
 #include "lib/text/quote.h"
 
@@ -26,9 +21,7 @@ absl::Status CheckListenAddress(std::string_view address) {
   }
   const auto [host, port] = SplitHostPort(address);
   if (host.empty() || port.empty()) return error("give host:port, [ipv6]:port or unix:PATH");
-  std::uint16_t number = 0;
-  const auto [end, failure] = std::from_chars(port.data(), port.data() + port.size(), number);
-  if (failure != std::errc() || end != port.data() + port.size()) return error("the port must be a number, 0 to 65535");
+  if (!ParsePort(port)) return error("the port must be a number, 0 to 65535");
   return absl::OkStatus();
 }
 

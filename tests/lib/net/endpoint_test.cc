@@ -40,5 +40,12 @@ TEST(EndpointTest, HostAndPortAreSplit) {
   EXPECT_EQ(split(""), " ");
 }
 
+TEST(EndpointTest, PortIsADecimalNumberOf16Bits) {
+  EXPECT_EQ(ParsePort("0"), 0);
+  EXPECT_EQ(ParsePort("65535"), 65535);
+  for (const char* text : {"", "65536", "-1", "+1", "1x", " 1", "http"})
+    EXPECT_EQ(ParsePort(text), std::nullopt) << text;
+}
+
 }  // namespace
 }  // namespace tensorferry
